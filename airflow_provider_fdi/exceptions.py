@@ -1,0 +1,76 @@
+"""Failures of tasks that are about FDI's work rather than about calling FDI (those are ``client.errors``).
+
+All of them are ``AirflowException``, so that ``retries`` and ``soft_fail`` apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from airflow_provider_fdi.version_compat import AirflowException, AirflowFailException
+
+
+class FdiRunFailed(AirflowException):
+    """A run ended as ERROR or CANCELLED, or in a state that this version does not know."""
+
+
+class FdiDataGateFailed(AirflowException):
+    """A run succeeded, but moved too few rows (``min_rows``) or too many dirty ones (``max_dirty_rows``)."""
+
+
+class FdiTaskBusy(AirflowException):
+    """Another run is in progress and ``if_running="fail"``, or the task is started where it must be
+    stopped."""
+
+
+class FdiTimeout(AirflowException):
+    """What was waited for did not come about in time."""
+
+
+class FdiBatchFailed(AirflowException):
+    """Some tasks of a batch could not be started or stopped."""
+
+
+class FdiAlreadyExists(AirflowException):
+    """What should be created is there already, and ``if_exists="fail"``."""
+
+
+class FdiTriggerEventError(AirflowException):
+    """A trigger ended with an event that this operator does not know: never taken for a success."""
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def ends_at_once_if_hopeless(method: F) -> F:
+    """Let what no retry can mend end the task at once, with the service's own words.
+
+    Refused requests, missing permission, no such task or instance and wrong credentials become
+    ``AirflowFailException``, chained from the ``FdiError``. Every other ``FdiError`` passes through
+        unwrapped.
+    """
+
+    @wraps(method)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        from airflow_provider_fdi.client.errors import (
+            FdiAuthError,
+            FdiInvalidRequestError,
+            FdiNotFoundError,
+            FdiPermissionError,
+        )
+
+        try:
+            return method(*args, **kwargs)
+        except (FdiAuthError, FdiInvalidRequestError, FdiNotFoundError, FdiPermissionError) as error:
+            if error.error_code in WORTH_A_RETRY:
+                raise
+            raise AirflowFailException(str(error)) from error
+
+    return cast("F", wrapper)
+
+
+WORTH_A_RETRY = frozenset({"FDI.3016", "FDI.3019", "FDI.3020", "FDI.3026", "FDI.3027", "FDI.3028"})
+"""Refusals (HTTP 400) that speak of the moment rather than of the request: connectivity, start, stop,
+delete."""

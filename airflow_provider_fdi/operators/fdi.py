@@ -1,0 +1,1524 @@
+"""Operators for FDI tasks: create, schedule, start and stop in batches, run and wait, update, delete."""
+
+from __future__ import annotations
+
+import ast
+import json
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_provider_fdi.exceptions import (
+    FdiAlreadyExists,
+    FdiBatchFailed,
+    FdiDataGateFailed,
+    FdiRunFailed,
+    FdiTaskBusy,
+    FdiTimeout,
+    FdiTriggerEventError,
+    ends_at_once_if_hopeless,
+)
+from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink, console_link, push_link
+from airflow_provider_fdi.version_compat import (
+    AirflowSkipException,
+    BaseOperator,
+    default_deferrable,
+    task_state_store,
+)
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_fdi.client.client import FdiClient
+    from airflow_provider_fdi.client.models import BatchItem, Run, Task
+    from airflow_provider_fdi.hooks.fdi import FdiHook
+    from airflow_provider_fdi.runs.record import Book, Store
+    from airflow_provider_fdi.runs.start import Ended, RunRequest
+    from airflow_provider_fdi.runs.wait import Wait
+
+BACKSTOP = 120.0
+"""Seconds by which Airflow's own trigger timeout follows the deadline that the trigger keeps by itself."""
+LOCATE_IN_WORKER = 10.0
+"""Seconds for which a deferrable run looks for its row in the worker: most appear at once, and a deferral is
+dear."""
+LOCATE_INTERVAL = 2.0
+STOP_TIMEOUT = 60.0
+"""Seconds within which a task must be stopped after the service said that it will be."""
+KILL_TIMEOUT = 10.0
+LOOKS_AFTER_A_CREATE = (0.0, 0.3, 1.0, 2.0, 3.0, 4.0)
+"""Seconds before each look for a task whose creation was answered by nothing."""
+
+
+class FdiBaseOperator(BaseOperator):
+    """What all operators share: the connection, the place, and how a task is named.
+
+    :param fdi_conn_id: connection of type ``fdi``.
+    :param project_id: project of Huawei Cloud; from the connection when None.
+    :param instance_id: instance of ROMA Connect; from the connection when None.
+    """
+
+    template_fields: Sequence[str] = ("fdi_conn_id", "project_id", "instance_id")
+    ui_color = "#fbe9e7"
+
+    def __init__(
+        self,
+        *,
+        fdi_conn_id: str = "fdi_default",
+        project_id: str | None = None,
+        instance_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.fdi_conn_id = fdi_conn_id
+        self.project_id = project_id
+        self.instance_id = instance_id
+
+    @cached_property
+    def hook(self) -> FdiHook:
+        from airflow_provider_fdi.hooks.fdi import FdiHook
+
+        return FdiHook(self.fdi_conn_id, project_id=self.project_id, instance_id=self.instance_id)
+
+    @property
+    def client(self) -> FdiClient:
+        return self.hook.get_conn()
+
+    def _task_id_of(self, fdi_task_id: str | None, fdi_task_name: str | None) -> str:
+        return name_to_id(self.hook, fdi_task_id, fdi_task_name)
+
+    def _push_task_link(self, context: Context, fdi_task_id: str) -> None:
+        client = self.client
+        url = console_link(self.hook.settings, client.project_id, client.instance_id, fdi_task_id)
+        push_link(context, FdiTaskLink, url)
+
+
+def name_to_id(hook: FdiHook, fdi_task_id: str | None, fdi_task_name: str | None) -> str:
+    """The id of a task given by id or by exact name.
+
+    :raises FdiInvalidRequestError: none or both given, or no task of this name.
+    """
+    from airflow_provider_fdi.client import rules
+    from airflow_provider_fdi.client.errors import FdiInvalidRequestError
+
+    if bool(fdi_task_id) == bool(fdi_task_name):
+        raise FdiInvalidRequestError.local(
+            "", "fdi_task_id", fdi_task_id, "give either fdi_task_id or fdi_task_name"
+        )
+    if fdi_task_id:
+        return rules.identifier(fdi_task_id, "fdi_task_id")
+    task = hook.find_task(str(fdi_task_name))
+    if task is None:
+        raise FdiInvalidRequestError.local(
+            "list_tasks", "fdi_task_name", fdi_task_name, "no task has exactly this name"
+        )
+    return task.task_id
+
+
+def one_of(field: str, value: str, allowed: Collection[str]) -> str:
+    """``value`` if it is allowed.
+
+    :raises FdiInvalidRequestError: names the field, the value and what is allowed.
+    """
+    from airflow_provider_fdi.client.errors import FdiInvalidRequestError
+
+    if value not in allowed:
+        raise FdiInvalidRequestError.local("", field, value, f"must be one of {', '.join(allowed)}")
+    return value
+
+
+def number(field: str, value: Any, *, minimum: float = 0) -> float:
+    """A number, also as the text that a template renders to.
+
+    :raises FdiInvalidRequestError: names the field, the value and the rule.
+    """
+    from airflow_provider_fdi.client.errors import FdiInvalidRequestError
+
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        raise FdiInvalidRequestError.local("", field, value, "must be a number") from None
+    if not minimum <= result < float("inf"):
+        raise FdiInvalidRequestError.local("", field, value, f"must be a number of at least {minimum:g}")
+    return result
+
+
+def count(field: str, value: Any) -> int | None:
+    """A number of rows, or None for no bound."""
+    return None if value in (None, "", "None") else int(number(field, value))
+
+
+def boolean(field: str, value: Any) -> bool:
+    """A truth value, also as the text that a template renders to."""
+    from airflow_provider_fdi.client.errors import FdiInvalidRequestError
+
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+        return value.strip().lower() == "true"
+    raise FdiInvalidRequestError.local("", field, value, "must be True or False")
+
+
+def id_list(field: str, value: Any) -> list[str]:
+    """Ids or names as a list, also as the text that a template renders a list to, without repetitions."""
+    from airflow_provider_fdi.client.errors import FdiInvalidRequestError
+
+    if isinstance(value, str):
+        text = value.strip()
+        if text.startswith(("[", "(")):
+            try:
+                value = ast.literal_eval(text)
+            except (ValueError, SyntaxError):
+                raise FdiInvalidRequestError.local("", field, value, "is no list") from None
+        else:
+            value = [part.strip() for part in text.split(",") if part.strip()]
+    if not isinstance(value, Iterable) or isinstance(value, Mapping):
+        raise FdiInvalidRequestError.local("", field, value, "must be a list of ids")
+    ids = list(dict.fromkeys(value))
+    if not ids:
+        raise FdiInvalidRequestError.local("", field, value, "must hold at least one id")
+    return ids
+
+
+def chain_of(context: Context) -> int:
+    """``max_tries``: Airflow changes it when a task is cleared, and only then."""
+    return int(getattr(context["ti"], "max_tries", 0) or 0)
+
+
+def deadline_of(context: Context, execution_timeout: timedelta | None) -> float | None:
+    """Epoch seconds at which ``execution_timeout`` ends, counted from the start of the try."""
+    if execution_timeout is None:
+        return None
+    started = getattr(context["ti"], "start_date", None)
+    begin = started.timestamp() if started is not None else time.time()
+    return begin + execution_timeout.total_seconds()
+
+
+def backstop(deadline: float | None) -> timedelta | None:
+    """How long Airflow itself lets a trigger wait whose own deadline did not come about."""
+    return None if deadline is None else timedelta(seconds=max(deadline - time.time(), 0) + BACKSTOP)
+
+
+def check_event(event: Any) -> dict[str, Any]:
+    """The event of a trigger, if it is one that is known; ``ready`` and ``timeout`` are left to the caller.
+
+    :raises FdiTriggerEventError: anything else.
+    """
+    from airflow_provider_fdi.triggers.fdi import ERROR, READY, TIMEOUT
+
+    if isinstance(event, Mapping):
+        if event.get("status") in (READY, TIMEOUT):
+            return dict(event)
+        if event.get("status") == ERROR:
+            raise FdiTriggerEventError(f"Waiting for FDI failed: {event.get('message')}")
+    raise FdiTriggerEventError(f"The trigger ended with an unknown event: {event!r}")
+
+
+# --- run --------------------------------------------------------------------------------------------------
+
+
+class FdiRunTaskOperator(FdiBaseOperator):
+    """Run an FDI task once, exactly once, and wait for the result.
+
+    Whatever process dies wherever, and whichever answer is lost, one chain of tries starts one run, unless
+    that run itself failed. The task's own schedule is left alone.
+
+    Returns the run record: ``fdi_task_id``, ``fdi_run_id``, ``status``, ``rows``, ``dirty_rows``, ``bytes``,
+    ``dispatch_time``, ``start_time``, ``end_time`` (ms since the epoch), ``duration_ms``, ``remarks``,
+        ``joined``.
+    XCom also holds ``fdi_run_id`` as soon as it is known, and the record as ``fdi_run`` when the run has
+    failed.
+
+    Source: RunTask, ListMonitorLog, ListTasks, StopTask.
+
+    :param fdi_task_id: id of the task; or
+    :param fdi_task_name: its exact name.
+    :param wait_for_completion: False: return as soon as the run is known.
+    :param deferrable: wait in the triggerer; ``[operators] default_deferrable`` when None.
+    :param poll_interval: seconds between two looks.
+    :param if_running: what to do about a run in progress that is not ours: ``wait`` until it ends, then start
+        ours;
+        ``join``: take it for ours, but never terminate it; ``fail``; ``skip``.
+    :param start_if_stopped: start the task (arm its schedule) if it is stopped.
+    :param start_grace: seconds within which the service shows a run in its log after starting it.
+    :param poll_failure_timeout: seconds for which looks may fail on end before the task fails.
+    :param min_rows: fail if the run moved fewer rows.
+    :param max_dirty_rows: fail if the run refused more rows.
+    :param skip_if_empty: skip if the run moved no rows at all.
+    :param durable: remember the run in the task state store (Airflow >= 3.3), so that a retry goes on with
+        it.
+    :param terminate_on_kill: terminate our run when the task is killed or times out.
+
+    :raises FdiRunFailed: the run failed or was cancelled.
+    :raises FdiDataGateFailed: it moved too few rows, or too many dirty ones.
+    :raises FdiTaskBusy: another run is in progress and ``if_running="fail"``.
+    :raises FdiTimeout: ``execution_timeout`` came while deferred.
+    """
+
+    template_fields: Sequence[str] = (
+        *FdiBaseOperator.template_fields,
+        "fdi_task_id",
+        "fdi_task_name",
+        "poll_interval",
+        "if_running",
+        "start_if_stopped",
+        "start_grace",
+        "poll_failure_timeout",
+        "min_rows",
+        "max_dirty_rows",
+        "skip_if_empty",
+    )
+    operator_extra_links = (FdiTaskLink(), FdiRunLink())
+
+    def __init__(
+        self,
+        *,
+        fdi_task_id: str | None = None,
+        fdi_task_name: str | None = None,
+        wait_for_completion: bool = True,
+        deferrable: bool | None = None,
+        poll_interval: float = 30,
+        if_running: str = "wait",
+        start_if_stopped: bool = False,
+        start_grace: float = 120,
+        poll_failure_timeout: float = 600,
+        min_rows: int | None = None,
+        max_dirty_rows: int | None = None,
+        skip_if_empty: bool = False,
+        durable: bool = True,
+        terminate_on_kill: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.fdi_task_id = fdi_task_id
+        self.fdi_task_name = fdi_task_name
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
+        self.poll_interval = poll_interval
+        self.if_running = if_running
+        self.start_if_stopped = start_if_stopped
+        self.start_grace = start_grace
+        self.poll_failure_timeout = poll_failure_timeout
+        self.min_rows = min_rows
+        self.max_dirty_rows = max_dirty_rows
+        self.skip_if_empty = skip_if_empty
+        self.durable = durable
+        self.terminate_on_kill = terminate_on_kill
+        self._book: Book | None = None
+
+    @ends_at_once_if_hopeless
+    def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_fdi.runs.record import Book
+
+        return self._carry_on(context, Book.open(self._store(context)))
+
+    @ends_at_once_if_hopeless
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """Go on after a deferral. The event only wakes; what it means is looked up at the service."""
+        from airflow_provider_fdi.runs.record import Book
+        from airflow_provider_fdi.triggers.fdi import TIMEOUT
+
+        checked = check_event(event)
+        book = Book.open(self._store(context), carried=checked.get("record"))
+        if checked["status"] == TIMEOUT:
+            self._book = book
+            self._time_out()
+        return self._carry_on(context, book, steps_told=checked.get("steps_told") or ())
+
+    def on_kill(self) -> None:
+        """Terminate our run. Airflow calls this inside a signal handler: nothing of Airflow is used here."""
+        book = self._book
+        if not self.terminate_on_kill or book is None or book.record is None:
+            return
+        # In a thread of its own: the interrupted main thread may hold a lock of the session, and then this
+        # must end rather than hang.
+        thread = threading.Thread(target=self._terminate_quietly, daemon=True)
+        thread.start()
+        thread.join(KILL_TIMEOUT)
+
+    # --- the way of a run -------------------------------------------------------------------------------
+
+    def _carry_on(self, context: Context, book: Book, steps_told: Iterable[str] = ()) -> dict[str, Any]:
+        from airflow_provider_fdi.runs.report import StepLog
+        from airflow_provider_fdi.runs.start import Busy, Ended, advance
+        from airflow_provider_fdi.runs.wait import ENDED, LOCATED, watch
+
+        self._book = book
+        request = self._request(context)
+        interval = number("poll_interval", self.poll_interval)
+        failure_timeout = number("poll_failure_timeout", self.poll_failure_timeout)
+        self._push_task_link(context, request.fdi_task_id)
+        told: str | None = None
+        steps = StepLog(self.log.info, None)
+        while True:
+            step = advance(self.client, book, request)
+            run_id = book.record.run_id if book.record is not None and not book.record.closed else None
+            if run_id is not None and run_id != told:
+                self._announce(context, request.fdi_task_id, run_id)
+                steps = StepLog(self.log.info, run_id, steps_told if told is None else ())
+                told = run_id
+            if isinstance(step, Busy):
+                self._report_busy(request.fdi_task_id, step.run)
+            if isinstance(step, Ended):
+                steps.tell_run(step.run)
+                return self._conclude(context, book, request.fdi_task_id, step)
+            if step.until == ENDED and not self.wait_for_completion:
+                return self._describe_started(request.fdi_task_id, step)
+            if step.until == LOCATED:
+                pause = min(interval, LOCATE_INTERVAL)
+                limit = time.monotonic() + LOCATE_IN_WORKER if self.deferrable else None
+                look = watch(
+                    self.client,
+                    step,
+                    poll_interval=pause,
+                    poll_failure_timeout=failure_timeout,
+                    until=limit,
+                    look_first=True,
+                )
+                if look is not None:
+                    continue
+            if self.deferrable:
+                self._defer(context, book, step, interval, failure_timeout)
+            watch(
+                self.client,
+                step,
+                poll_interval=interval,
+                poll_failure_timeout=failure_timeout,
+                on_look=steps.tell,
+            )
+
+    def _request(self, context: Context) -> RunRequest:
+        from airflow_provider_fdi.runs.start import IF_RUNNING, RunRequest
+
+        ti = context["ti"]
+        policy = one_of("if_running", self.if_running, IF_RUNNING)
+        try_number = int(getattr(ti, "try_number", 1) or 1)
+        if policy == "wait" and try_number > 1 and self.durable and self._store(context) is None:
+            # Without a state store a retry cannot know its own run from another's: it joins what is in
+            # progress.
+            policy = "join"
+        return RunRequest(
+            fdi_task_id=self._task_id_of(self.fdi_task_id, self.fdi_task_name),
+            chain=chain_of(context),
+            try_number=try_number,
+            if_running=policy,  # type: ignore[arg-type]
+            start_grace=number("start_grace", self.start_grace),
+            start_if_stopped=boolean("start_if_stopped", self.start_if_stopped),
+        )
+
+    def _store(self, context: Context) -> Store | None:
+        return task_state_store(context) if self.durable else None
+
+    def _announce(self, context: Context, fdi_task_id: str, run_id: str) -> None:
+        client = self.client
+        url = console_link(self.hook.settings, client.project_id, client.instance_id, fdi_task_id, run_id)
+        self.log.info("Run %s of FDI task %s: %s", run_id, fdi_task_id, url)
+        context["ti"].xcom_push(key="fdi_run_id", value=run_id)
+        push_link(context, FdiRunLink, url)
+
+    def _report_busy(self, fdi_task_id: str, run: Run | None) -> NoReturn:
+        name = f"run {run.run_id}" if run else "a run that is not in its log yet"
+        text = f"FDI task {fdi_task_id} is executing {name}, which this task did not start"
+        if self.if_running == "skip":
+            raise AirflowSkipException(f"{text} (if_running='skip').")
+        raise FdiTaskBusy(f"{text} (if_running='fail'). Wait for it, or set if_running to 'wait' or 'join'.")
+
+    def _conclude(self, context: Context, book: Book, fdi_task_id: str, ended: Ended) -> dict[str, Any]:
+        from airflow_provider_fdi.runs import report, verdict
+
+        run = ended.run
+        summary = report.run_summary(run, fdi_task_id, joined=ended.joined)
+        context["ti"].xcom_push(key="fdi_run", value=summary)
+        self.log.info("%s", report.describe(run))
+        if not self.wait_for_completion:
+            return summary
+        if verdict.outcome(run) is not verdict.Outcome.SUCCESS:
+            client = self.client
+            url = console_link(
+                self.hook.settings, client.project_id, client.instance_id, fdi_task_id, run.run_id
+            )
+            raise FdiRunFailed(report.failure_text(run, fdi_task_id, link=url))
+        gate = verdict.DataGate(
+            min_rows=count("min_rows", self.min_rows),
+            max_dirty_rows=count("max_dirty_rows", self.max_dirty_rows),
+            skip_if_empty=boolean("skip_if_empty", self.skip_if_empty),
+        )
+        judgement, reason = verdict.judge_data(run, gate)
+        if judgement is verdict.GateVerdict.SKIP:
+            raise AirflowSkipException(f"Run {run.run_id} of FDI task {fdi_task_id}: {reason}.")
+        if judgement is verdict.GateVerdict.FAIL:
+            # Remembered, so that the next try starts a new run instead of taking this one's success.
+            book.update(closed=True)
+            raise FdiDataGateFailed(f"Run {run.run_id} of FDI task {fdi_task_id} succeeded, but {reason}.")
+        return summary
+
+    def _describe_started(self, fdi_task_id: str, step: Wait) -> dict[str, Any]:
+        from airflow_provider_fdi.runs.report import run_summary
+        from airflow_provider_fdi.runs.verdict import find_run
+        from airflow_provider_fdi.runs.wait import look_at
+
+        run = find_run(look_at(self.client, step).runs, step.run_id or "")
+        joined = self._book is not None and self._book.record is not None and self._book.record.joined
+        return run_summary(run, fdi_task_id, joined=joined) if run else {"fdi_run_id": step.run_id}
+
+    def _defer(
+        self, context: Context, book: Book, step: Wait, interval: float, failure_timeout: float
+    ) -> None:
+        deadline = deadline_of(context, self.execution_timeout)
+        record = None if book.record is None else book.record.to_json()
+        defer_for(
+            self,
+            [step],
+            poll_interval=interval,
+            poll_failure_timeout=failure_timeout,
+            deadline=deadline,
+            record=record,
+            terminate_on_kill=self.terminate_on_kill,
+        )
+
+    def _time_out(self) -> NoReturn:
+        ended = ""
+        if self.terminate_on_kill and self._book is not None:
+            from airflow_provider_fdi.runs.stop import terminate_own_run
+
+            run_id = terminate_own_run(self.client, self._book.record)
+            ended = f" Run {run_id} was terminated." if run_id else " There was no run of ours to terminate."
+        raise FdiTimeout(f"execution_timeout={self.execution_timeout} is over.{ended}")
+
+    def _terminate_quietly(self) -> None:
+        from airflow_provider_fdi.client.errors import FdiError
+        from airflow_provider_fdi.runs.stop import terminate_own_run
+
+        if self._book is None:
+            return
+        try:
+            terminate_own_run(self.client, self._book.record)
+        except FdiError as error:
+            self.log.error("The run could not be terminated, it may go on: %s", error)
+
+
+def defer_for(
+    operator: Any,
+    waits: Sequence[Wait],
+    *,
+    poll_interval: float,
+    poll_failure_timeout: float,
+    deadline: float | None,
+    record: dict[str, Any] | None = None,
+    terminate_on_kill: bool = False,
+) -> None:
+    """Defer ``operator`` until all waits are over; resumes in ``execute_complete``."""
+    from airflow_provider_fdi.triggers.fdi import FdiWaitTrigger
+
+    client = operator.hook.get_conn()
+    operator.defer(
+        trigger=FdiWaitTrigger(
+            fdi_conn_id=operator.fdi_conn_id,
+            # Resolved here, so that tasks in the same place share one poller however they named it.
+            project_id=client.project_id,
+            instance_id=client.instance_id,
+            waits=[wait.to_args() for wait in waits],
+            poll_interval=poll_interval,
+            poll_failure_timeout=poll_failure_timeout,
+            deadline=deadline,
+            record=record,
+            terminate_on_kill=terminate_on_kill,
+        ),
+        method_name="execute_complete",
+        timeout=backstop(deadline),
+    )
+
+
+# --- create -----------------------------------------------------------------------------------------------
+
+CREATE_KEY = "fdi_create"
+IF_EXISTS = ("fail", "reuse", "update")
+
+
+def create_once(
+    hook: FdiHook, name: str, create: Callable[[], str | None], store: Store | None, chain: int
+) -> tuple[str, Task | None]:
+    """Create the task ``name`` unless it exists: its id, and the task if it was there before.
+
+    A creation whose answer was lost is settled by looking for the name, in this try or, where Airflow has a
+    state store, in the next: what was absent when the intent was written is ours.
+
+    :raises FdiError: the service refused, or no task appeared although it answered.
+    """
+    from airflow_provider_fdi.client.errors import FdiError, FdiProtocolError
+
+    existing = hook.find_task(name)
+    intent = {"task_name": name, "chain": chain}
+    if existing is not None:
+        ours = store is not None and store.get(CREATE_KEY) == intent
+        return existing.task_id, None if ours else existing
+    if store is not None:
+        store.set(CREATE_KEY, intent)
+    try:
+        task_id = create()
+    except FdiError as error:
+        if not error.ambiguous:
+            raise
+        task_id = _look_for_created(hook, name)
+        if task_id is None:
+            raise
+        hook.log.warning("The creation of FDI task %r was not answered, but it exists: %s", name, error)
+        return task_id, None
+    # Some versions answer a create with nothing at all.
+    task_id = task_id or _look_for_created(hook, name)
+    if task_id is None:
+        raise FdiProtocolError(
+            f"create: the service accepted task {name!r} without telling its id, and no task has exactly this name",
+            operation="create_task",
+            ids={"task_name": name},
+        )
+    return task_id, None
+
+
+def _look_for_created(hook: FdiHook, name: str) -> str | None:
+    for pause in LOOKS_AFTER_A_CREATE:
+        time.sleep(pause)
+        task = hook.find_task(name)
+        if task is not None:
+            return task.task_id
+    return None
+
+
+def stop_and_wait(client: FdiClient, fdi_task_id: str) -> None:
+    """Stop a task and wait until it is stopped.
+
+    :raises FdiTaskBusy: it cannot be stopped.
+    """
+    from airflow_provider_fdi.runs.wait import ACTIVATED, Wait, watch
+
+    failed = still_to_do(client, client.stop_tasks([fdi_task_id]).failed, "stop")
+    if failed:
+        raise FdiTaskBusy(f"FDI task {_describe_item(failed[0])}")
+    stopped = watch(
+        client,
+        Wait(fdi_task_id, ACTIVATED, statuses=(TARGET_STATUS["stop"],)),
+        poll_interval=1.0,
+        poll_failure_timeout=STOP_TIMEOUT,
+        until=time.monotonic() + STOP_TIMEOUT,
+        look_first=True,
+    )
+    if stopped is None:
+        raise FdiTaskBusy(f"FDI task {fdi_task_id} is not stopped {STOP_TIMEOUT:g} s after it was told to.")
+
+
+def require_stopped(client: FdiClient, task: Task, stop_first: bool, what: str) -> bool:
+    """See to it that a task is stopped; whether it was started before.
+
+    :raises FdiTaskBusy: it is started and ``stop_first`` is not set.
+    """
+    from airflow_provider_fdi.client.models import TaskStatus
+
+    if task.status is not TaskStatus.RUNNING:
+        return False
+    if not stop_first:
+        raise FdiTaskBusy(
+            f"FDI task {task.task_id} ({task.task_name}) is started; FDI can {what} it only when it is stopped. "
+            "Stop it, or set stop_first=True."
+        )
+    stop_and_wait(client, task.task_id)
+    return True
+
+
+class FdiCreateTaskOperator(FdiBaseOperator):
+    """Create a common FDI task (one table, API, queue or file to one target); returns its id.
+
+    Source: CreateCommonTask, UpdateTask, ListTasks.
+
+    :param fdi_task_name: 3 to 100 letters, digits, ``.``, ``_``, ``-``; starts with a letter or digit.
+    :param fdi_task_type: ``TIMING`` or ``REALTIME``.
+    :param source_datasource_id: data source to read from.
+    :param target_datasource_id: data source to write to.
+    :param task_detail: what is moved and how: a dict, JSON text, or the path of a ``.json`` template.
+    :param description: free text.
+    :param task_tag: 4 to 64 letters, digits, ``-``, ``_``.
+    :param if_exists: what to do about a task of this name: ``fail``, ``reuse`` it as it is, or ``update`` it.
+    :param stop_first: stop a started task before it is updated; it is left stopped.
+
+    :raises FdiAlreadyExists: the task exists and ``if_exists="fail"``.
+    :raises FdiTaskBusy: the task is started, and ``stop_first`` is not set.
+    """
+
+    template_fields: Sequence[str] = (
+        *FdiBaseOperator.template_fields,
+        "fdi_task_name",
+        "fdi_task_type",
+        "source_datasource_id",
+        "target_datasource_id",
+        "task_detail",
+        "description",
+        "task_tag",
+        "if_exists",
+    )
+    template_ext: Sequence[str] = (".json",)
+    template_fields_renderers = {"task_detail": "json"}
+    operator_extra_links = (FdiTaskLink(),)
+
+    def __init__(
+        self,
+        *,
+        fdi_task_name: str,
+        source_datasource_id: str,
+        target_datasource_id: str,
+        task_detail: dict[str, Any] | str,
+        fdi_task_type: str = "TIMING",
+        description: str | None = None,
+        task_tag: str | None = None,
+        if_exists: str = "fail",
+        stop_first: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.fdi_task_name = fdi_task_name
+        self.fdi_task_type = fdi_task_type
+        self.source_datasource_id = source_datasource_id
+        self.target_datasource_id = target_datasource_id
+        self.task_detail = task_detail
+        self.description = description
+        self.task_tag = task_tag
+        self.if_exists = if_exists
+        self.stop_first = stop_first
+
+    @ends_at_once_if_hopeless
+    def execute(self, context: Context) -> str:
+        body = self._checked_body()
+        one_of("if_exists", self.if_exists, IF_EXISTS)
+        client = self.client
+
+        def create() -> str | None:
+            task = client.create_task(**body)
+            return task.task_id if task is not None else None
+
+        task_id, existing = create_once(
+            self.hook, self.fdi_task_name, create, task_state_store(context), chain_of(context)
+        )
+        self._push_task_link(context, task_id)
+        if existing is None:
+            self.log.info("Created FDI task %s (%s)", task_id, self.fdi_task_name)
+            return task_id
+        if self.if_exists == "fail":
+            raise FdiAlreadyExists(
+                f"FDI task {self.fdi_task_name!r} exists already, with id {task_id} (if_exists='fail')."
+                " Set if_exists to 'reuse' or 'update', or choose another name."
+            )
+        if self.if_exists == "update":
+            require_stopped(client, existing, self.stop_first, "update")
+            client.update_task(task_id, **body)
+            self.log.info("Updated FDI task %s (%s)", task_id, self.fdi_task_name)
+        return task_id
+
+    def _checked_body(self) -> dict[str, Any]:
+        """What is sent, checked before anything is sent."""
+        from airflow_provider_fdi.client import rules
+        from airflow_provider_fdi.client.task_detail import to_json_text
+
+        return {
+            "task_name": rules.task_name(self.fdi_task_name, field="fdi_task_name"),
+            "task_type": rules.task_type(self.fdi_task_type, field="fdi_task_type"),
+            "source_datasource_id": rules.identifier(self.source_datasource_id, "source_datasource_id"),
+            "target_datasource_id": rules.identifier(self.target_datasource_id, "target_datasource_id"),
+            "task_detail": to_json_text(self.task_detail),
+            "description": rules.description(self.description),
+            "task_tag": rules.task_tag(self.task_tag),
+        }
+
+
+class FdiCreateCompositeTaskOperator(FdiBaseOperator):
+    """Create a composite task (change data capture, many tables to many); returns its id.
+
+    Initialises the task, adds the table mappings, and creates it under the id that the initialisation gave.
+
+    Source: InstallMultiTasks, CreateMultiTaskMappings, CreateMultiTasks, UpdateMultiTasks.
+
+    :param fdi_task_name: as for :class:`FdiCreateTaskOperator`.
+    :param operation_types: what is followed: one or more of ``INSERT``, ``UPDATE``, ``DELETE``.
+    :param source_datasource_id: data source to read from.
+    :param target_datasource_id: data source to write to.
+    :param auto_mapping: let FDI map tables of equal names.
+    :param table_mappings: mappings to add: dicts with ``source_table`` and ``target_table``
+        (``schema.table``) and, where columns differ, ``source_columns``, ``target_columns``,
+        ``mapping_columns``.
+    :param server_id: MySQL server id of the source.
+    :param source_app_id: integration application of the source.
+    :param target_app_id: integration application of the target.
+    :param description: free text.
+    :param task_tag: 4 to 64 letters, digits, ``-``, ``_``.
+    :param if_exists: ``fail``, ``reuse``, or ``update`` (operation types, description and tag).
+    :param stop_first: stop a started task before it is updated; it is left stopped.
+    :param repulling_snapshot: with ``if_exists="update"``: synchronise existing data again.
+
+    :raises FdiAlreadyExists: the task exists and ``if_exists="fail"``.
+    :raises FdiTaskBusy: the task is started, and ``stop_first`` is not set.
+    """
+
+    template_fields: Sequence[str] = (
+        *FdiBaseOperator.template_fields,
+        "fdi_task_name",
+        "operation_types",
+        "source_datasource_id",
+        "target_datasource_id",
+        "table_mappings",
+        "server_id",
+        "source_app_id",
+        "target_app_id",
+        "description",
+        "task_tag",
+        "if_exists",
+    )
+    template_fields_renderers = {"table_mappings": "json"}
+    operator_extra_links = (FdiTaskLink(),)
+
+    def __init__(
+        self,
+        *,
+        fdi_task_name: str,
+        operation_types: Sequence[str] = ("INSERT", "UPDATE", "DELETE"),
+        source_datasource_id: str,
+        target_datasource_id: str,
+        auto_mapping: bool = False,
+        table_mappings: Sequence[Mapping[str, Any]] = (),
+        server_id: str | None = None,
+        source_app_id: str | None = None,
+        target_app_id: str | None = None,
+        description: str | None = None,
+        task_tag: str | None = None,
+        if_exists: str = "fail",
+        stop_first: bool = False,
+        repulling_snapshot: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.fdi_task_name = fdi_task_name
+        self.operation_types = operation_types
+        self.source_datasource_id = source_datasource_id
+        self.target_datasource_id = target_datasource_id
+        self.auto_mapping = auto_mapping
+        self.table_mappings = table_mappings
+        self.server_id = server_id
+        self.source_app_id = source_app_id
+        self.target_app_id = target_app_id
+        self.description = description
+        self.task_tag = task_tag
+        self.if_exists = if_exists
+        self.stop_first = stop_first
+        self.repulling_snapshot = repulling_snapshot
+
+    @ends_at_once_if_hopeless
+    def execute(self, context: Context) -> str:
+        self._check()
+        task_id, existing = create_once(
+            self.hook, self.fdi_task_name, self._create, task_state_store(context), chain_of(context)
+        )
+        self._push_task_link(context, task_id)
+        if existing is None:
+            self.log.info("Created composite FDI task %s (%s)", task_id, self.fdi_task_name)
+            return task_id
+        if self.if_exists == "fail":
+            raise FdiAlreadyExists(
+                f"FDI task {self.fdi_task_name!r} exists already, with id {task_id} (if_exists='fail')."
+                " Set if_exists to 'reuse' or 'update', or choose another name."
+            )
+        if self.if_exists == "update":
+            require_stopped(self.client, existing, self.stop_first, "update")
+            self.client.update_composite_task(
+                task_id,
+                operation_types=list(self.operation_types),
+                repulling_snapshot=self.repulling_snapshot,
+                description=self.description,
+                task_tag=self.task_tag,
+            )
+            self.log.info("Updated composite FDI task %s (%s)", task_id, self.fdi_task_name)
+        return task_id
+
+    def _check(self) -> None:
+        """Refuse bad input before anything is sent."""
+        from airflow_provider_fdi.client import rules
+        from airflow_provider_fdi.client.errors import FdiInvalidRequestError
+
+        one_of("if_exists", self.if_exists, IF_EXISTS)
+        rules.task_name(self.fdi_task_name, field="fdi_task_name")
+        rules.operation_types(self.operation_types)
+        rules.identifier(self.source_datasource_id, "source_datasource_id")
+        rules.identifier(self.target_datasource_id, "target_datasource_id")
+        rules.description(self.description)
+        rules.task_tag(self.task_tag)
+        for index, mapping in enumerate(self.table_mappings):
+            for side in ("source_table", "target_table"):
+                if not isinstance(mapping, Mapping) or not mapping.get(side):
+                    raise FdiInvalidRequestError.local(
+                        "", f"table_mappings[{index}]", mapping, f"must be a dict with {side}"
+                    )
+
+    def _create(self) -> str | None:
+        from airflow_provider_fdi.client.errors import FdiProtocolError
+
+        client = self.client
+        initialised = client.init_composite_task(
+            source_datasource_id=self.source_datasource_id,
+            target_datasource_id=self.target_datasource_id,
+            auto_mapping=self.auto_mapping,
+            server_id=self.server_id,
+        )
+        if not initialised:
+            raise FdiProtocolError(
+                "init_composite_task: the service answered without a task id", operation="init_composite_task"
+            )
+        task_id = initialised[0].task_id
+        for mapping in self.table_mappings:
+            client.create_mapping(
+                task_id,
+                source_datasource_id=self.source_datasource_id,
+                target_datasource_id=self.target_datasource_id,
+                server_id=self.server_id,
+                **mapping,
+            )
+        created = client.create_composite_task(
+            task_name=self.fdi_task_name,
+            operation_types=list(self.operation_types),
+            task_id=task_id,
+            description=self.description,
+            task_tag=self.task_tag,
+            source_app_id=self.source_app_id,
+            target_app_id=self.target_app_id,
+        )
+        return created or task_id
+
+
+# --- start and stop in batches ----------------------------------------------------------------------------
+
+BATCH_KEY = "fdi_batch"
+TARGET_STATUS = {"start": "running", "stop": "stopped"}
+
+
+def _describe_item(item: BatchItem) -> str:
+    name = f" ({item.task_name})" if item.task_name else ""
+    return f"{item.task_id}{name}: {item.error_code} {item.error_msg}".rstrip()
+
+
+def still_to_do(client: FdiClient, failed: Sequence[BatchItem], action: str) -> list[BatchItem]:
+    """The failures of a batch that are none: FDI refuses to start what is started already, and the like."""
+    from airflow_provider_fdi.runs.wait import task_state
+
+    real = []
+    for item in failed:
+        task, _ = task_state(client, item.task_id)
+        if task is None or task.status.value != TARGET_STATUS[action]:
+            real.append(item)
+    return real
+
+
+class FdiBatchOperator(FdiBaseOperator):
+    """Start or stop any number of FDI tasks, ten to a request, several requests at once.
+
+    A task that is so already counts as success. A retry acts only on what is left. Returns
+    ``{"succeeded": [id, …], "failed": [{"fdi_task_id", "error_code", "error_msg"}, …]}``, also in XCom as
+    ``fdi_batch`` when the task failed.
+
+    Source: BatchStartOrStopTasks, ListTasks.
+
+    :param action: ``start`` (arm the schedule, or begin to stream) or ``stop``.
+    :param fdi_task_ids: ids of the tasks; or
+    :param fdi_task_names: their exact names.
+    :param wait_for_status: wait until every task reports the new status.
+    :param on_partial_failure: ``fail`` the task, or ``warn`` in its log.
+    :param max_parallel_requests: how many requests may be in flight at once.
+    :param deferrable: wait in the triggerer; ``[operators] default_deferrable`` when None.
+    :param poll_interval: seconds between two looks.
+    :param poll_failure_timeout: seconds for which looks may fail on end before the task fails.
+
+    :raises FdiBatchFailed: names each task that failed, with its code and message.
+    """
+
+    template_fields: Sequence[str] = (
+        *FdiBaseOperator.template_fields,
+        "action",
+        "fdi_task_ids",
+        "fdi_task_names",
+        "on_partial_failure",
+        "max_parallel_requests",
+        "poll_interval",
+    )
+
+    def __init__(
+        self,
+        *,
+        action: str,
+        fdi_task_ids: Sequence[str] | str | None = None,
+        fdi_task_names: Sequence[str] | str | None = None,
+        wait_for_status: bool = False,
+        on_partial_failure: str = "fail",
+        max_parallel_requests: int = 4,
+        deferrable: bool | None = None,
+        poll_interval: float = 10,
+        poll_failure_timeout: float = 600,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.action = action
+        self.fdi_task_ids = fdi_task_ids
+        self.fdi_task_names = fdi_task_names
+        self.wait_for_status = wait_for_status
+        self.on_partial_failure = on_partial_failure
+        self.max_parallel_requests = max_parallel_requests
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
+        self.poll_interval = poll_interval
+        self.poll_failure_timeout = poll_failure_timeout
+
+    @ends_at_once_if_hopeless
+    def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_fdi.client import rules
+        from airflow_provider_fdi.runs.wait import ACTIVATED, Wait, watch
+
+        rules.action(self.action)
+        one_of("on_partial_failure", self.on_partial_failure, ("fail", "warn"))
+        interval = number("poll_interval", self.poll_interval)
+        parallel = int(number("max_parallel_requests", self.max_parallel_requests, minimum=1))
+        ids = self._ids()
+        result = self._operate(context, ids, parallel)
+        if self.wait_for_status and result["succeeded"]:
+            waits = [
+                Wait(task_id, ACTIVATED, statuses=(TARGET_STATUS[self.action],))
+                for task_id in result["succeeded"]
+            ]
+            if self.deferrable:
+                defer_for(
+                    self,
+                    waits,
+                    poll_interval=interval,
+                    poll_failure_timeout=self.poll_failure_timeout,
+                    deadline=deadline_of(context, self.execution_timeout),
+                    record=result,
+                )
+            for wait in waits:
+                watch(
+                    self.client,
+                    wait,
+                    poll_interval=interval,
+                    poll_failure_timeout=self.poll_failure_timeout,
+                    look_first=True,
+                )
+        return self._conclude(result)
+
+    @ends_at_once_if_hopeless
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        from airflow_provider_fdi.triggers.fdi import TIMEOUT
+
+        checked = check_event(event)
+        if checked["status"] == TIMEOUT:
+            raise FdiTimeout(
+                f"Not all tasks report {TARGET_STATUS[self.action]!r} within execution_timeout="
+                f"{self.execution_timeout}."
+            )
+        return self._conclude(checked["record"])
+
+    def _ids(self) -> list[str]:
+        from airflow_provider_fdi.client import rules
+        from airflow_provider_fdi.client.errors import FdiInvalidRequestError
+
+        if (self.fdi_task_ids is None) == (self.fdi_task_names is None):
+            raise FdiInvalidRequestError.local(
+                "", "fdi_task_ids", self.fdi_task_ids, "give either fdi_task_ids or fdi_task_names"
+            )
+        if self.fdi_task_ids is not None:
+            return [rules.identifier(i, "fdi_task_ids") for i in id_list("fdi_task_ids", self.fdi_task_ids)]
+        names = id_list("fdi_task_names", self.fdi_task_names)
+        if len(names) <= 3:
+            return [name_to_id(self.hook, None, name) for name in names]
+        known: dict[str, list[str]] = {}
+        for task in self.client.list_tasks():
+            known.setdefault(task.task_name or "", []).append(task.task_id)
+        for name in names:
+            found = known.get(name, [])
+            if len(found) != 1:
+                rule = "no task has exactly this name" if not found else f"{len(found)} tasks have this name"
+                raise FdiInvalidRequestError.local("list_tasks", "fdi_task_names", name, rule)
+        return [known[name][0] for name in names]
+
+    def _operate(self, context: Context, ids: list[str], parallel: int) -> dict[str, Any]:
+        from airflow_provider_fdi.client.errors import FdiError
+
+        store = task_state_store(context)
+        done = self._done_before(context, store, ids)
+        left = [task_id for task_id in ids if task_id not in done]
+        if done:
+            self.log.info("%d of %d tasks were done by an earlier try", len(ids) - len(left), len(ids))
+        failed: list[BatchItem] = []
+        if left:
+            operate = self.client.start_tasks if self.action == "start" else self.client.stop_tasks
+            try:
+                answer = operate(left, max_parallel_requests=parallel)
+            except FdiError as error:
+                if error.partial is not None:
+                    self._remember(context, store, done + [i.task_id for i in error.partial.succeeded])
+                raise
+            failed = still_to_do(self.client, answer.failed, self.action)
+        bad = {item.task_id for item in failed}
+        succeeded = [task_id for task_id in ids if task_id not in bad]
+        self._remember(context, store, succeeded)
+        result = {
+            "succeeded": succeeded,
+            "failed": [
+                {
+                    "fdi_task_id": item.task_id,
+                    "fdi_task_name": item.task_name,
+                    "error_code": item.error_code,
+                    "error_msg": item.error_msg,
+                }
+                for item in failed
+            ],
+        }
+        context["ti"].xcom_push(key="fdi_batch", value=result)
+        return result
+
+    def _done_before(self, context: Context, store: Store | None, ids: list[str]) -> list[str]:
+        """What an earlier try has done already: remembered or, without a state store, looked up."""
+        if store is not None:
+            memory = store.get(BATCH_KEY)
+            same = isinstance(memory, Mapping) and (
+                memory.get("chain") == chain_of(context) and memory.get("action") == self.action
+            )
+            return [i for i in memory["succeeded"] if i in ids] if same else []
+        if int(getattr(context["ti"], "try_number", 1) or 1) <= 1:
+            return []
+        target = TARGET_STATUS[self.action]
+        so = {task.task_id for task in self.client.list_tasks() if task.status.value == target}
+        return [task_id for task_id in ids if task_id in so]
+
+    def _remember(self, context: Context, store: Store | None, succeeded: list[str]) -> None:
+        if store is not None:
+            store.set(BATCH_KEY, {"chain": chain_of(context), "action": self.action, "succeeded": succeeded})
+
+    def _conclude(self, result: dict[str, Any]) -> dict[str, Any]:
+        failed = result["failed"]
+        total = len(failed) + len(result["succeeded"])
+        if not failed:
+            self.log.info("%s: all %d tasks", self.action, total)
+            return result
+        lines = "\n".join(
+            f"  {f['fdi_task_id']}{' (' + f['fdi_task_name'] + ')' if f['fdi_task_name'] else ''}: "
+            f"{f['error_code']} {f['error_msg']}"
+            for f in failed
+        )
+        text = f"{self.action}: {len(failed)} of {total} FDI tasks failed:\n{lines}"
+        if self.on_partial_failure == "fail":
+            raise FdiBatchFailed(text)
+        self.log.warning("%s", text)
+        return result
+
+
+# --- schedule ---------------------------------------------------------------------------------------------
+
+
+class FdiCreateScheduleOperator(FdiBaseOperator):
+    """Give an FDI task its schedule; returns the schedule's id (``dispatch_id``).
+
+    A task has one schedule. It fires only while the task is started (:class:`FdiBatchOperator`).
+
+    Source: CreateDispatches, ShowDispatches, UpdateDispatches.
+
+    :param fdi_task_id: id of the task; or
+    :param fdi_task_name: its exact name.
+    :param cron: Quartz cron (six fields, seconds 0, 1 = Sunday), five-field Unix cron, or a preset like
+        ``@daily``; or, instead,
+    :param period: ``MIN``, ``HOUR``, ``DAY``, ``WEEK`` or ``MON``, and
+    :param dispatch_interval: how many of them lie between two runs, 1 to 59.
+    :param start_time: when the schedule takes effect: a datetime, ISO text, or ms since the epoch.
+    :param cron_timezone: time zone of ``cron``, for instance ``GMT+08:00``.
+    :param remark: free text.
+    :param if_exists: what to do about a schedule that is there: ``update`` it if it differs, ``reuse`` it as
+        it is, or ``fail``.
+
+    :raises FdiAlreadyExists: the task has a schedule and ``if_exists="fail"``.
+    """
+
+    template_fields: Sequence[str] = (
+        *FdiBaseOperator.template_fields,
+        "fdi_task_id",
+        "fdi_task_name",
+        "cron",
+        "period",
+        "dispatch_interval",
+        "start_time",
+        "cron_timezone",
+        "remark",
+        "if_exists",
+    )
+    operator_extra_links = (FdiTaskLink(),)
+
+    def __init__(
+        self,
+        *,
+        fdi_task_id: str | None = None,
+        fdi_task_name: str | None = None,
+        cron: str | None = None,
+        period: str | None = None,
+        dispatch_interval: int | None = None,
+        start_time: datetime | str | int | None = None,
+        cron_timezone: str | None = None,
+        remark: str | None = None,
+        if_exists: str = "update",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.fdi_task_id = fdi_task_id
+        self.fdi_task_name = fdi_task_name
+        self.cron = cron
+        self.period = period
+        self.dispatch_interval = dispatch_interval
+        self.start_time = start_time
+        self.cron_timezone = cron_timezone
+        self.remark = remark
+        self.if_exists = if_exists
+
+    @ends_at_once_if_hopeless
+    def execute(self, context: Context) -> str:
+        from airflow_provider_fdi.client.errors import FdiError
+
+        plan = self._checked_plan()
+        one_of("if_exists", self.if_exists, IF_EXISTS)
+        fdi_task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
+        client = self.client
+        self._push_task_link(context, fdi_task_id)
+        existing = client.get_schedule(fdi_task_id)
+        if existing is None:
+            try:
+                return client.create_schedule(fdi_task_id, **plan).dispatch_id
+            except FdiError as error:
+                # A task has one schedule, so what is there now is what we sent.
+                made = client.get_schedule(fdi_task_id) if error.ambiguous else None
+                if made is None:
+                    raise
+                return made.dispatch_id
+        differences = {
+            field: (told, wanted)
+            for field, wanted in plan.items()
+            if wanted is not None and (told := getattr(existing, field)) != wanted
+        }
+        if self.if_exists == "fail":
+            raise FdiAlreadyExists(
+                f"FDI task {fdi_task_id} has schedule {existing.dispatch_id} already (if_exists='fail')."
+                " Set if_exists to 'update' or 'reuse'."
+            )
+        if self.if_exists == "update" and differences:
+            for field, (told, wanted) in differences.items():
+                self.log.info("Schedule %s: %s %r -> %r", existing.dispatch_id, field, told, wanted)
+            client.update_schedule(fdi_task_id, existing.dispatch_id, **plan)
+        else:
+            self.log.info("Schedule %s is left as it is", existing.dispatch_id)
+        return existing.dispatch_id
+
+    def _checked_plan(self) -> dict[str, Any]:
+        """What is sent, checked before anything is sent."""
+        from airflow_provider_fdi.client import rules
+        from airflow_provider_fdi.client.cron import to_quartz
+        from airflow_provider_fdi.client.errors import FdiInvalidRequestError
+
+        if bool(self.cron) == bool(self.period):
+            raise FdiInvalidRequestError.local(
+                "create_schedule", "cron", self.cron, "give either cron, or period with dispatch_interval"
+            )
+        start = rules.start_time(self.start_time) if self.start_time not in (None, "") else None
+        plan: dict[str, Any] = {"start_time": start, "remark": self.remark}
+        if self.cron:
+            if self.dispatch_interval is not None:
+                raise FdiInvalidRequestError.local(
+                    "create_schedule",
+                    "dispatch_interval",
+                    self.dispatch_interval,
+                    "goes with period, not cron",
+                )
+            return plan | {"cron": to_quartz(self.cron), "cron_timezone": self.cron_timezone}
+        if self.cron_timezone:
+            raise FdiInvalidRequestError.local(
+                "create_schedule", "cron_timezone", self.cron_timezone, "goes with cron, not period"
+            )
+        return plan | {
+            "period": rules.period(self.period),
+            "dispatch_interval": rules.dispatch_interval(self.dispatch_interval),
+        }
+
+
+# --- change and delete --------------------------------------------------------------------------------------
+
+
+class FdiUpdateTaskOperator(FdiBaseOperator):
+    """Change a common FDI task; returns its id.
+
+    ``run`` takes no parameters: with a templated ``task_detail`` this is how a backfill moves a task's
+        window. What is
+    not given stays as it is, except ``task_detail``, which the service wants whole and in the spelling of
+    requests.
+
+    Source: ShowTask, UpdateTask.
+
+    :param fdi_task_id: id of the task; or
+    :param fdi_task_name: its exact name.
+    :param task_detail: a dict, JSON text, or the path of a ``.json`` template.
+    :param new_fdi_task_name: rename the task.
+    :param fdi_task_type: ``TIMING`` or ``REALTIME``.
+    :param source_datasource_id: data source to read from.
+    :param target_datasource_id: data source to write to.
+    :param description: free text.
+    :param task_tag: 4 to 64 letters, digits, ``-``, ``_``.
+    :param stop_first: stop a started task first: FDI changes stopped tasks only.
+    :param restart: start the task again if it was started before.
+
+    :raises FdiTaskBusy: the task is started, and ``stop_first`` is not set.
+    """
+
+    template_fields: Sequence[str] = (
+        *FdiBaseOperator.template_fields,
+        "fdi_task_id",
+        "fdi_task_name",
+        "task_detail",
+        "new_fdi_task_name",
+        "fdi_task_type",
+        "source_datasource_id",
+        "target_datasource_id",
+        "description",
+        "task_tag",
+    )
+    template_ext: Sequence[str] = (".json",)
+    template_fields_renderers = {"task_detail": "json"}
+    operator_extra_links = (FdiTaskLink(),)
+
+    def __init__(
+        self,
+        *,
+        fdi_task_id: str | None = None,
+        fdi_task_name: str | None = None,
+        task_detail: dict[str, Any] | str,
+        new_fdi_task_name: str | None = None,
+        fdi_task_type: str | None = None,
+        source_datasource_id: str | None = None,
+        target_datasource_id: str | None = None,
+        description: str | None = None,
+        task_tag: str | None = None,
+        stop_first: bool = False,
+        restart: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.fdi_task_id = fdi_task_id
+        self.fdi_task_name = fdi_task_name
+        self.task_detail = task_detail
+        self.new_fdi_task_name = new_fdi_task_name
+        self.fdi_task_type = fdi_task_type
+        self.source_datasource_id = source_datasource_id
+        self.target_datasource_id = target_datasource_id
+        self.description = description
+        self.task_tag = task_tag
+        self.stop_first = stop_first
+        self.restart = restart
+
+    @ends_at_once_if_hopeless
+    def execute(self, context: Context) -> str:
+        from airflow_provider_fdi.client.task_detail import to_json_text
+
+        detail = to_json_text(self.task_detail)
+        task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
+        client = self.client
+        self._push_task_link(context, task_id)
+        task = client.get_task(task_id)
+        body: dict[str, Any] = {
+            "task_name": self.new_fdi_task_name or task.task_name or "",
+            "task_type": self.fdi_task_type or task.task_type.value,
+            "source_datasource_id": self.source_datasource_id or task.source_datasource_id or "",
+            "target_datasource_id": self.target_datasource_id or task.target_datasource_id or "",
+            "task_detail": detail,
+            "description": self.description or task.description,
+            "task_tag": self.task_tag or task.task_tag,
+        }
+        started = require_stopped(client, task, self.stop_first, "update")
+        # A try that died after stopping the task must not leave it stopped: what it was is remembered.
+        started = self._remember_started(context, started)
+        client.update_task(task_id, **body)
+        if started and self.restart:
+            failed = still_to_do(client, client.start_tasks([task_id]).failed, "start")
+            if failed:
+                raise FdiBatchFailed(
+                    f"The task was updated, but not started again: {_describe_item(failed[0])}"
+                )
+        return task_id
+
+    def _remember_started(self, context: Context, started: bool) -> bool:
+        store = task_state_store(context)
+        if store is None:
+            return started
+        key, chain = "fdi_was_started", chain_of(context)
+        if started:
+            store.set(key, {"chain": chain})
+        return started or store.get(key) == {"chain": chain}
+
+
+class FdiResetCompositeTaskOperator(FdiBaseOperator):
+    """Move the point from which a composite task follows changes. The task must be stopped.
+
+    Source: ResetMultiTaskOffset.
+
+    :param fdi_task_id: id of the task; or
+    :param fdi_task_name: its exact name.
+    :param date_from: a datetime, ISO text or ms since the epoch; None: from the beginning.
+    """
+
+    template_fields: Sequence[str] = (
+        *FdiBaseOperator.template_fields,
+        "fdi_task_id",
+        "fdi_task_name",
+        "date_from",
+    )
+    operator_extra_links = (FdiTaskLink(),)
+
+    def __init__(
+        self,
+        *,
+        fdi_task_id: str | None = None,
+        fdi_task_name: str | None = None,
+        date_from: datetime | str | int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.fdi_task_id = fdi_task_id
+        self.fdi_task_name = fdi_task_name
+        self.date_from = date_from
+
+    @ends_at_once_if_hopeless
+    def execute(self, context: Context) -> str:
+        from airflow_provider_fdi.client import rules
+
+        given = self.date_from not in (None, "", "None")
+        date_from = rules.parse_time_ms(self.date_from, "date_from") if given else None
+        task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
+        self._push_task_link(context, task_id)
+        self.client.reset_composite_task(task_id, date_from=date_from)
+        return task_id
+
+
+class FdiTerminateRunOperator(FdiBaseOperator):
+    """Terminate the run that an FDI task is executing; nothing to terminate counts as success.
+
+    Returns whether a run was terminated. The task stays started, its schedule armed.
+
+    Source: StopTask, ListTasks.
+
+    :param fdi_task_id: id of the task; or
+    :param fdi_task_name: its exact name.
+    """
+
+    template_fields: Sequence[str] = (*FdiBaseOperator.template_fields, "fdi_task_id", "fdi_task_name")
+    operator_extra_links = (FdiTaskLink(),)
+
+    def __init__(
+        self, *, fdi_task_id: str | None = None, fdi_task_name: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.fdi_task_id = fdi_task_id
+        self.fdi_task_name = fdi_task_name
+
+    @ends_at_once_if_hopeless
+    def execute(self, context: Context) -> bool:
+        from airflow_provider_fdi.client.errors import FdiResponseError
+        from airflow_provider_fdi.runs.verdict import is_executing
+        from airflow_provider_fdi.runs.wait import task_state
+
+        task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
+        self._push_task_link(context, task_id)
+        try:
+            self.client.terminate_task(task_id)
+        except FdiResponseError as error:
+            task, _ = task_state(self.client, task_id)
+            if error.error_code != "FDI.3027" or task is None or is_executing(task):
+                raise
+            self.log.info("FDI task %s is executing nothing", task_id)
+            return False
+        self.log.info("Terminated the run of FDI task %s", task_id)
+        return True
+
+
+class FdiTestDatasourceOperator(FdiBaseOperator):
+    """Test whether FDI can reach a data source, with the settings it is stored with.
+
+    Source: ShowDataourceDetail, StartTestDatasource.
+
+    :param datasource_id: id of the data source.
+
+    :raises FdiResponseError: FDI cannot reach it (FDI.3016); retries apply.
+    """
+
+    template_fields: Sequence[str] = (*FdiBaseOperator.template_fields, "datasource_id")
+
+    def __init__(self, *, datasource_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.datasource_id = datasource_id
+
+    @ends_at_once_if_hopeless
+    def execute(self, context: Context) -> bool:
+        client = self.client
+        source = client.get_datasource(self.datasource_id)
+        content = source.content
+        return client.test_datasource(
+            self.datasource_id,
+            datasource_name=source.datasource_name or "",
+            datasource_type=source.datasource_type or "",
+            app_id=source.app_id or "",
+            content=json.loads(content) if isinstance(content, str) else content or {},
+            description=source.description,
+        )
+
+
+class FdiDeleteTaskOperator(FdiBaseOperator):
+    """Delete an FDI task, common or composite.
+
+    Source: DeleteTask.
+
+    :param fdi_task_id: id of the task; or
+    :param fdi_task_name: its exact name.
+    :param stop_first: stop a started task first: FDI deletes stopped tasks only.
+    :param missing_ok: a task that is not there counts as deleted.
+
+    :raises FdiTaskBusy: the task is started, and ``stop_first`` is not set.
+    """
+
+    template_fields: Sequence[str] = (*FdiBaseOperator.template_fields, "fdi_task_id", "fdi_task_name")
+
+    def __init__(
+        self,
+        *,
+        fdi_task_id: str | None = None,
+        fdi_task_name: str | None = None,
+        stop_first: bool = False,
+        missing_ok: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.fdi_task_id = fdi_task_id
+        self.fdi_task_name = fdi_task_name
+        self.stop_first = stop_first
+        self.missing_ok = missing_ok
+
+    @ends_at_once_if_hopeless
+    def execute(self, context: Context) -> None:
+        from airflow_provider_fdi.client.errors import FdiNotFoundError
+
+        client = self.client
+        if self.missing_ok and self.fdi_task_name and not self.fdi_task_id:
+            if self.hook.find_task(self.fdi_task_name) is None:
+                self.log.info("FDI task %r is not there", self.fdi_task_name)
+                return
+        task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
+        try:
+            require_stopped(client, client.get_task(task_id), self.stop_first, "delete")
+            client.delete_task(task_id)
+        except FdiNotFoundError as error:
+            # Missing after a request that was repeated: the one before it, whose answer was lost, deleted it.
+            if not self.missing_ok and not (error.operation == "delete_task" and error.attempts > 1):
+                raise
+            self.log.info("FDI task %s is not there", task_id)
+            return
+        self.log.info("Deleted FDI task %s", task_id)

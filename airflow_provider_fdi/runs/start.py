@@ -1,0 +1,383 @@
+"""The protocol that starts one run of an FDI task exactly once.
+
+FDI's ``run`` returns no run id, its answer can be lost, and its log rows appear late. :func:`advance`
+therefore writes the intent down before it starts anything, recognises the run by what the log did not hold
+before, and never sends a start again whose outcome is not known. It does one step after the other until
+something must be waited for; how to wait is the caller's business, so the synchronous and the deferrable mode
+share all of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from airflow_provider_fdi.client.errors import (
+    FdiConflictError,
+    FdiConnectionError,
+    FdiError,
+    FdiResponseError,
+    FdiThrottledError,
+)
+from airflow_provider_fdi.client.models import Listing, Run, Task, TaskStatus
+from airflow_provider_fdi.runs import verdict
+from airflow_provider_fdi.runs.record import Book, RunRecord
+from airflow_provider_fdi.runs.verdict import Outcome, Sighting
+from airflow_provider_fdi.runs.wait import (
+    IDLE,
+    LOOKBACK_MS,
+    VISIBLE,
+    Wait,
+    for_end_of,
+    for_our_run,
+    server_now,
+    task_state,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_fdi.client.client import FdiClient
+
+log = logging.getLogger(__name__)
+
+IfRunning = Literal["wait", "join", "fail", "skip"]
+IF_RUNNING = ("wait", "join", "fail", "skip")
+
+ALREADY_STARTED = "FDI.3023"
+
+OVERLAP_CODES = frozenset({"FDI.3023", "FDI.3026"})
+"""What a refused start may say while a run is active."""
+
+UNSENT_ATTEMPTS = 5
+"""How often a start is tried that cannot have been carried out (throttled, no connection)."""
+UNSENT_PAUSE = 1.0
+UNSENT_PAUSE_CAP = 60.0
+"""Seconds; a service that asks for a longer pause gets the whole try ended instead."""
+
+UNCONFIRMED_STARTS = 2
+"""How many starts without an answer one try may send, each only after the one before was not carried out."""
+
+
+class FdiStartError(FdiError):
+    """A start that led to no run: accepted without a run in the log, or never answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What the author of the DAG asked for, and which try of which chain of tries asks."""
+
+    fdi_task_id: str
+    chain: int
+    try_number: int
+    if_running: IfRunning = "wait"
+    start_grace: float = 120.0
+    """Seconds within which the service shows a run in its log after starting it."""
+    start_if_stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The run is over; what that means is for :mod:`.verdict` to say."""
+
+    run: Run
+    joined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Another run is in progress, and ``if_running`` is ``fail`` or ``skip``."""
+
+    run: Run | None
+
+
+Step = Wait | Ended | Busy
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is going on around a start: the task's state and the rows of its log."""
+
+    task: Task
+    runs: Listing[Run]
+
+    @property
+    def executing(self) -> bool:
+        return verdict.is_executing(self.task, self.runs)
+
+    @property
+    def now(self) -> int:
+        return server_now(self.runs.server_time)
+
+
+def advance(
+    client: FdiClient, book: Book, request: RunRequest, *, sleep: Callable[[float], None] = time.sleep
+) -> Step:
+    """Do all that can be done now towards one run and its end; return what to wait for, or how it ended.
+
+    After a wait, call it again: it looks at the service anew and takes nothing on trust.
+
+    :raises FdiError: the service refused, or cannot be reached. A start whose outcome is unknown does not
+        raise.
+    """
+    while True:
+        record = book.record
+        if record is None or record.closed or record.fdi_task_id != request.fdi_task_id:
+            step = _begin(client, book, request, sleep)
+        elif record.run_id is None:
+            step = _find_ours(client, book, request)
+        else:
+            step = _follow(client, book, request, record)
+        if step is not None:
+            return step
+
+
+def _begin(client: FdiClient, book: Book, request: RunRequest, sleep: Callable[[float], None]) -> Step | None:
+    around = _look_around(client, request)
+    if around.executing:
+        return _meet(book, request, around)
+    if request.start_if_stopped and around.task.status is TaskStatus.STOPPED:
+        _activate(client, request.fdi_task_id)
+        # A schedule that is due fires at once: the baseline must be younger than the activation.
+        around = _look_around(client, request)
+        if around.executing:
+            return _meet(book, request, around)
+    return _start(client, book, request, around, sleep)
+
+
+def _look_around(client: FdiClient, request: RunRequest) -> Surroundings:
+    task, now = task_state(client, request.fdi_task_id)
+    if task is None:
+        # ListTasks may lag or filter; ShowTask raises FdiNotFoundError for a task that is not there.
+        task = client.get_task(request.fdi_task_id)
+    # The log last, so that the baseline is as young as can be.
+    return Surroundings(task, client.list_runs(request.fdi_task_id, begin_time=now - LOOKBACK_MS))
+
+
+def _activate(client: FdiClient, fdi_task_id: str) -> None:
+    log.info("FDI task %s is stopped, starting it (start_if_stopped)", fdi_task_id)
+    for item in client.start_tasks([fdi_task_id]).failed:
+        if item.error_code != ALREADY_STARTED:
+            raise FdiStartError(
+                f"the task cannot be started: {item.error_code} {item.error_msg}",
+                operation="batch_operate_tasks",
+                ids={"task_id": fdi_task_id},
+            )
+
+
+def _meet(book: Book, request: RunRequest, around: Surroundings) -> Step:
+    """A run that is not ours is in progress: go by ``if_running``."""
+    run = verdict.run_in_progress(around.runs)
+    name = run.run_id if run else "that is not in the log yet"
+    log.info(
+        "FDI task %s is executing run %s, which this task did not start: if_running=%r",
+        request.fdi_task_id,
+        name,
+        request.if_running,
+    )
+    if request.if_running in ("fail", "skip"):
+        return Busy(run)
+    if request.if_running == "wait":
+        return Wait(request.fdi_task_id, IDLE)
+    if run is None:
+        deadline = around.now + int(request.start_grace * 1000)
+        return Wait(request.fdi_task_id, VISIBLE, since=around.now, deadline=deadline)
+    record = RunRecord(
+        fdi_task_id=request.fdi_task_id,
+        chain=request.chain,
+        try_number=request.try_number,
+        intent_time=around.now,
+        deadline=around.now,
+        run_id=run.run_id,
+        run_time=verdict.newest_time(run) or around.now,
+        joined=True,
+    )
+    return for_end_of(book.write(record))
+
+
+def _start(
+    client: FdiClient,
+    book: Book,
+    request: RunRequest,
+    around: Surroundings,
+    sleep: Callable[[float], None],
+) -> Step | None:
+    """Write the intent, then start. None: nothing was started, begin anew."""
+    record = _write_intent(book, request, around)
+    sent = time.monotonic()
+    try:
+        client.run_task(request.fdi_task_id, resend=False)
+    except FdiError as error:
+        if not error.ambiguous:
+            return _take_refusal(client, book, request, error, sleep)
+        log.warning(
+            "The start of FDI task %s got no clear answer; looking for its run instead of starting again: %s",
+            request.fdi_task_id,
+            error,
+        )
+        accepted = False
+    else:
+        accepted = True
+    # The grace counts from when the start can last have been carried out.
+    took = int((time.monotonic() - sent) * 1000)
+    deadline = record.intent_time + took + int(request.start_grace * 1000)
+    return for_our_run(book.update(accepted=accepted, deadline=deadline))
+
+
+def _write_intent(book: Book, request: RunRequest, around: Surroundings) -> RunRecord:
+    before = book.record
+    same_try = (
+        before is not None
+        and before.fdi_task_id == request.fdi_task_id
+        and (before.chain, before.try_number) == (request.chain, request.try_number)
+    )
+    return book.write(
+        RunRecord(
+            fdi_task_id=request.fdi_task_id,
+            chain=request.chain,
+            try_number=request.try_number,
+            intent_time=around.now,
+            deadline=around.now + int(request.start_grace * 1000),
+            baseline=tuple(run.run_id for run in around.runs),
+            unsent=before.unsent if before is not None and same_try else 0,
+            unconfirmed=before.unconfirmed if before is not None and same_try else 0,
+        )
+    )
+
+
+def _take_refusal(
+    client: FdiClient, book: Book, request: RunRequest, error: FdiError, sleep: Callable[[float], None]
+) -> Step | None:
+    """The start was certainly not carried out: close the intent, so that nobody looks for its run."""
+    record = book.update(closed=True)
+    if isinstance(error, (FdiThrottledError, FdiConnectionError)):
+        pause = min(UNSENT_PAUSE * 2**record.unsent, UNSENT_PAUSE_CAP)
+        if isinstance(error, FdiThrottledError) and error.retry_after is not None:
+            pause = error.retry_after
+        if record.unsent + 1 >= UNSENT_ATTEMPTS or pause > UNSENT_PAUSE_CAP:
+            raise error
+        book.update(unsent=record.unsent + 1)
+        log.warning("The start was not carried out, trying again in %.0f s: %s", pause, error)
+        sleep(pause)
+        return None
+    if not _says_overlap(error):
+        raise error
+    around = _look_around(client, request)
+    if around.executing:
+        return _meet(book, request, around)
+    if all(run.run_id in record.baseline or verdict.is_refused(run) for run in around.runs):
+        raise error
+    # The run that was in the way has come and gone since the look around.
+    return None
+
+
+def _says_overlap(error: FdiError) -> bool:
+    return isinstance(error, FdiConflictError) or (
+        isinstance(error, FdiResponseError) and error.error_code in OVERLAP_CODES
+    )
+
+
+def _find_ours(client: FdiClient, book: Book, request: RunRequest) -> Step | None:
+    """An intent was written: find out what has become of it. None: it is settled, go on from there."""
+    record = _of(book)
+    rows = client.list_runs(record.fdi_task_id, begin_time=record.intent_time - LOOKBACK_MS)
+    seen = verdict.locate(
+        rows,
+        baseline=record.baseline,
+        intent_time=record.intent_time,
+        deadline=record.deadline,
+        now=server_now(rows.server_time),
+    )
+    if seen.sighting is Sighting.NOT_YET:
+        return for_our_run(record)
+    if seen.sighting is Sighting.FOUND and seen.run is not None:
+        if seen.candidates > 1:
+            log.warning(
+                "%d runs of FDI task %s appeared since the start; taking the earliest, %s, for ours",
+                seen.candidates,
+                record.fdi_task_id,
+                seen.run.run_id,
+            )
+        started = verdict.newest_time(seen.run) or record.intent_time
+        record = book.update(run_id=seen.run.run_id, run_time=started)
+        return _judge(book, request, record, seen.run, server_now(rows.server_time))
+    if seen.sighting is Sighting.REFUSED:
+        log.info("FDI refused the start: a run of task %s was still in progress", record.fdi_task_id)
+        book.update(closed=True)
+        return None
+    return _give_up_looking(client, book, request, record)
+
+
+def _give_up_looking(client: FdiClient, book: Book, request: RunRequest, record: RunRecord) -> Step | None:
+    """No run appeared within the grace."""
+    task, now = task_state(client, record.fdi_task_id)
+    if verdict.is_executing(task):
+        # It is executing something that its log does not show: starting again would be a guess.
+        return for_our_run(book.update(deadline=now + int(request.start_grace * 1000)))
+    unconfirmed = record.unconfirmed + 1
+    book.update(closed=True, unconfirmed=unconfirmed)
+    same_try = (record.chain, record.try_number) == (request.chain, request.try_number)
+    if same_try and (record.accepted or unconfirmed >= UNCONFIRMED_STARTS):
+        how = (
+            "the service accepted the start"
+            if record.accepted
+            else f"{unconfirmed} starts were left unanswered"
+        )
+        raise FdiStartError(
+            f"{how}, but no run appeared in the task's log within {request.start_grace:g} s. If the log is known"
+            " to lag longer, raise start_grace",
+            operation="run_task",
+            ids={"task_id": record.fdi_task_id},
+        )
+    log.info("No run of FDI task %s appeared: the start was not carried out", record.fdi_task_id)
+    return None
+
+
+def _follow(client: FdiClient, book: Book, request: RunRequest, record: RunRecord) -> Step | None:
+    """A run is known: is it going on, over, or an old story. None: forget it and begin anew."""
+    rows = client.list_runs(record.fdi_task_id, begin_time=(record.run_time or 0) - LOOKBACK_MS)
+    run = verdict.find_run(rows, record.run_id or "")
+    if run is None:
+        return for_end_of(record)
+    return _judge(book, request, record, run, server_now(rows.server_time))
+
+
+def _judge(book: Book, request: RunRequest, record: RunRecord, run: Run, now: int) -> Step | None:
+    result = verdict.outcome(run)
+    if record.chain != request.chain:
+        return _forget(book, f"run {run.run_id} belongs to an execution that was cleared")
+    if record.try_number == request.try_number:
+        if result is Outcome.CANCELLED and _echo_of_a_kill(record, run):
+            return _forget(book, f"run {run.run_id} was cancelled when the try before this one was killed")
+        return for_end_of(record) if result is Outcome.GOING_ON else Ended(run, record.joined)
+    if result is Outcome.GOING_ON:
+        log.info("Joining run %s of FDI task %s, which an earlier try started", run.run_id, record.fdi_task_id)
+        return for_end_of(book.update(try_number=request.try_number, rejoined_at=now))
+    if result in (Outcome.FAILED, Outcome.CANCELLED):
+        return _forget(book, f"run {run.run_id} of an earlier try ended as {run.execute_status.value}")
+    return Ended(run, record.joined)
+
+
+def _forget(book: Book, why: str) -> Step | None:
+    log.info("Starting anew: %s", why)
+    # In memory only: the store keeps the record until the next intent overwrites it, so that no crash in
+    # between can lose what it says.
+    book.record = None
+    return None
+
+
+def _echo_of_a_kill(record: RunRecord, run: Run) -> bool:
+    """Whether a run that this try found active was ended by the killed try before it."""
+    grace = record.deadline - record.intent_time
+    return (
+        record.rejoined_at is not None
+        and not record.joined
+        and verdict.completed_time(run) <= record.rejoined_at + grace
+    )
+
+
+def _of(book: Book) -> RunRecord:
+    if book.record is None:
+        raise LookupError("there is no record of a start")
+    return book.record

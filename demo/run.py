@@ -1,0 +1,175 @@
+"""``make demo``: the batch pipeline of the examples on a real Airflow, over real data, to success.
+
+Starts a local FDI service over two SQLite databases, a whole Airflow, and the DAG `fdi_batch_pipeline`,
+which moves 336,776 flights from an operational database into a warehouse. Says what it does, ends with a
+table of what happened, ends its processes. Exits 0 only if the DAG succeeded and the warehouse holds
+exactly the same flights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_fdi.emulator.handle import EmulatorError
+from demo import flights
+from demo.scene import EXAMPLE_DAGS, ROOT, Scene
+from demo.stack import FINISHED_RUN, StackError
+
+FOLDER = ROOT / ".demo" / "demo"
+
+
+class Failed(Exception):
+    """The demo ran, and what came out is wrong."""
+
+
+class Narrator:
+    """Prints lines with the seconds since the beginning."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        print(f"[{self.elapsed():5.1f} s] {text}", flush=True)
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self._started
+
+
+def follow(scene: Scene, dag_id: str, run_id: str, say: Narrator, timeout: float) -> str:
+    """Tells of every task that changes its state; returns the DAG run's final state."""
+    assert scene.stack is not None
+    api = scene.stack.api
+    told: dict[tuple[str, int], str] = {}
+    deadline = time.monotonic() + timeout
+    while True:
+        scene.stack.check_alive()
+        # Asked for before the tasks, so that the last changes are told before the end is.
+        state = str(api.run(dag_id, run_id)["state"])
+        for task in sorted(api.tasks(dag_id, run_id), key=lambda t: t["start_date"] or "~"):
+            key = (task["task_id"], task["map_index"])
+            if task["state"] in (None, "scheduled", "queued") or told.get(key) == task["state"]:
+                continue
+            told[key] = task["state"]
+            name = task["task_id"] if task["map_index"] < 0 else f"{task['task_id']}[{task['map_index']}]"
+            again = f" (try {task['try_number']})" if task["try_number"] > 1 else ""
+            say(f"  {name}: {task['state']}{again}")
+        if state in FINISHED_RUN:
+            return state
+        if time.monotonic() > deadline:
+            raise StackError(f"{dag_id} did not end within {timeout:.0f} s:\n{api.report(dag_id, run_id)}")
+        time.sleep(0.3)
+
+
+def service_runs(scene: Scene) -> list[dict[str, Any]]:
+    """All runs that the FDI service itself has on record."""
+    from airflow_provider_fdi.client import FdiClient, StaticTokenAuth
+
+    fdi = scene.emulator
+    assert fdi is not None
+    found = []
+    with FdiClient(
+        fdi.url, fdi.project_id, fdi.instance_id, StaticTokenAuth(fdi.token), allow_http=True
+    ) as client:
+        for task in client.list_tasks():
+            for run in client.list_runs(task.task_id):
+                spent = None if run.spend_time is None else run.spend_time / 1000
+                found.append({"task": task.task_name, "run": run, "seconds": spent})
+    return found
+
+
+def table(rows: list[tuple[str, str]]) -> str:
+    wide = max(len(name) for name, _ in rows)
+    long = max(len(value) for _, value in rows)
+    line = f"+-{'-' * wide}-+-{'-' * long}-+"
+    return "\n".join([line, *(f"| {name:<{wide}} | {value:>{long}} |" for name, value in rows), line])
+
+
+def number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def demo(scene: Scene, dag_id: str, say: Narrator, timeout: float) -> None:
+    scene.start(say)
+    assert scene.stack is not None
+    api = scene.stack.api
+    run_id = api.trigger(dag_id)
+    say(f"DAG {dag_id}: started ({run_id})")
+    state = follow(scene, dag_id, run_id, say, timeout)
+    say(f"DAG {dag_id}: {state}")
+    if state != "success":
+        raise Failed(f"The DAG run ended as {state}:\n{api.report(dag_id, run_id)}")
+
+    runs = service_runs(scene)
+    if len(runs) != 1:
+        raise Failed(
+            f"The service was to run one task once, and ran: {[(r['task'], r['run'].run_id) for r in runs]}"
+        )
+    run, seconds = runs[0]["run"], runs[0]["seconds"]
+    source_rows = flights.count(scene.operational, flights.SOURCE_TABLE)
+    target_rows = flights.count(scene.warehouse, flights.TARGET_TABLE)
+    different = flights.differences(scene.operational, scene.warehouse)
+    read = None if run.rows is None else run.rows + (run.dirty_rows or 0)
+    print()
+    print(
+        table(
+            [
+                ("FDI task", runs[0]["task"]),
+                ("run", run.run_id),
+                ("status", run.execute_status.value),
+                ("rows read", number(read)),
+                ("rows written", number(run.rows)),
+                ("rows dirty", number(run.dirty_rows)),
+                ("bytes", number(run.bytes)),
+                ("duration", "-" if seconds is None else f"{seconds:.1f} s"),
+                (f"SQL: rows in {flights.SOURCE_TABLE} (operational)", number(source_rows)),
+                (f"SQL: rows in {flights.TARGET_TABLE} (warehouse)", number(target_rows)),
+                ("SQL: flights in one but not the other", number(different)),
+            ]
+        ),
+        flush=True,
+    )
+    print()
+    if not target_rows == source_rows == run.rows == flights.FLIGHTS or different or run.dirty_rows:
+        raise Failed("The warehouse does not hold exactly the flights of the operational database.")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--airflow-port", type=int, help="port of Airflow's UI and API (default: a free one)")
+    parser.add_argument(
+        "--emulator-port", type=int, default=0, help="port of the FDI emulator (default: a free one)"
+    )
+    parser.add_argument("--dag", default="fdi_batch_pipeline", help="the DAG to run")
+    parser.add_argument("--dags", type=Path, default=EXAMPLE_DAGS, help="the DAG folder")
+    parser.add_argument("--timeout", type=float, default=150, help="seconds that the DAG may take")
+    args = parser.parse_args()
+
+    # A terminated demo ends its processes too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    say = Narrator()
+    scene = Scene(FOLDER, dags=args.dags, airflow_port=args.airflow_port, emulator_port=args.emulator_port)
+    outcome = 1
+    try:
+        demo(scene, args.dag, say, args.timeout)
+        outcome = 0
+    except (Failed, StackError, EmulatorError, flights.DataError) as error:
+        print(
+            f"\n{error}\n\nLogs and databases are in {FOLDER.relative_to(ROOT)}/", file=sys.stderr, flush=True
+        )
+    except KeyboardInterrupt:
+        outcome = 130
+    finally:
+        with contextlib.suppress(KeyboardInterrupt):
+            scene.stop()
+    say("all processes ended; " + ("the demo succeeded" if outcome == 0 else "THE DEMO FAILED"))
+    return outcome
+
+
+if __name__ == "__main__":
+    sys.exit(main())

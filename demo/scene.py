@@ -1,0 +1,121 @@
+"""What ``make demo`` and ``make ui`` have in common: two databases, the FDI service over them, an Airflow.
+
+Airflow finds in its environment the connection `fdi_default` and, each as an Airflow variable (lower case)
+and as a plain environment variable (upper case):
+
+    FDI_SOURCE_DATASOURCE_ID, FDI_TARGET_DATASOURCE_ID   the two data sources, as FDI knows them
+    FDI_SOURCE_TABLE, FDI_TARGET_TABLE                   flights, dwh_flights
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from airflow_provider_fdi.emulator.handle import FdiEmulator
+from demo import flights
+from demo.stack import Stack, check_port
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".cache"
+EXAMPLE_DAGS = ROOT / "example_dags"
+
+SOURCE_DATASOURCE_ID = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+TARGET_DATASOURCE_ID = "f0e1d2c3b4a5968778695a4b3c2d1e0f"
+
+
+class Scene:
+    """Everything the demo needs, below one folder. `stop` ends every process that `start` began."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        dags: Path = EXAMPLE_DAGS,
+        airflow_port: int | None = None,
+        emulator_port: int = 0,
+        paused: bool = True,
+    ) -> None:
+        self.folder = folder
+        self.operational = folder / "operational.db"
+        self.warehouse = folder / "warehouse.db"
+        self._dags, self._airflow_port, self._emulator_port, self._paused = (
+            dags,
+            airflow_port,
+            emulator_port,
+            paused,
+        )
+        self.emulator: FdiEmulator | None = None
+        self.stack: Stack | None = None
+
+    def start(self, say: Callable[[str], None]) -> None:
+        """Data, service, Airflow; `say` is told about each. Raises StackError, PortInUse, DataError."""
+        if self._airflow_port is not None:
+            check_port(self._airflow_port, "Airflow")
+        if self._emulator_port:
+            check_port(self._emulator_port, "the FDI emulator")
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+
+        # Airflow takes seconds to import itself on one core; the data is made on the other meanwhile.
+        self.stack = Stack(
+            self.folder / "airflow", self._dags, api_port=self._airflow_port, paused=self._paused
+        )
+        say("Airflow: loading")
+        self.stack.prepare()
+        self._make_data(say)
+        self._start_emulator(say)
+        say("Airflow: starting API server, scheduler, DAG processor and triggerer")
+        self.stack.start()
+        say(f"Airflow: healthy on {self.stack.url}")
+
+    def _make_data(self, say: Callable[[str], None]) -> None:
+        say(f"data: {flights.PACKAGE} {flights.VERSION} from the package index, or from {CACHE.name}/")
+        archive = flights.fetch(CACHE)
+        started = time.monotonic()
+        rows = flights.make_operational_database(self.operational, flights.read(archive))
+        if rows != flights.FLIGHTS:
+            raise flights.DataError(f"{archive.name} holds {rows:,} flights, expected {flights.FLIGHTS:,}")
+        flights.make_warehouse(self.warehouse)
+        say(
+            f"data: {rows:,} flights in the operational database, warehouse empty "
+            f"(SHA-256 {flights.SHA256[:12]}… as expected, {time.monotonic() - started:.1f} s)"
+        )
+
+    def _start_emulator(self, say: Callable[[str], None]) -> None:
+        sources = (
+            (SOURCE_DATASOURCE_ID, "operational", self.operational),
+            (TARGET_DATASOURCE_ID, "warehouse", self.warehouse),
+        )
+        rows = [
+            {"id": i, "name": name, "type": "MYSQL", "url": f"sqlite:///{path}"} for i, name, path in sources
+        ]
+        self.emulator = FdiEmulator.start(port=self._emulator_port, config={"datasources": rows})
+        say(f"FDI emulator: listening on {self.emulator.url}, two data sources")
+        assert self.stack is not None
+        self.stack.extra_env.update(airflow_environment(self.emulator))
+
+    def stop(self) -> None:
+        if self.stack is not None:
+            self.stack.stop()
+            self.stack = None
+        if self.emulator is not None:
+            self.emulator.stop()
+            self.emulator = None
+
+
+def airflow_environment(emulator: FdiEmulator) -> dict[str, str]:
+    """Connection and variables that the example DAGs use."""
+    values = {
+        "FDI_SOURCE_DATASOURCE_ID": SOURCE_DATASOURCE_ID,
+        "FDI_TARGET_DATASOURCE_ID": TARGET_DATASOURCE_ID,
+        "FDI_SOURCE_TABLE": flights.SOURCE_TABLE,
+        "FDI_TARGET_TABLE": flights.TARGET_TABLE,
+    }
+    return {
+        "AIRFLOW_CONN_FDI_DEFAULT": emulator.connection_json(),
+        **values,
+        **{f"AIRFLOW_VAR_{name}": value for name, value in values.items()},
+    }

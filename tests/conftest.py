@@ -1,0 +1,68 @@
+"""What tests have: an Airflow home of their own, the emulator, an Airflow database if they ask for one.
+
+Airflow reads its environment when it is first imported, so that is set here, before anything imports it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from airflow_provider_fdi.emulator.handle import FdiEmulator
+
+
+def _airflow_environment() -> None:
+    # Whatever Airflow the developer has is not to be touched, and not to be read.
+    for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
+        del os.environ[name]
+    home = tempfile.mkdtemp(prefix="fdi-tests-")
+    owner = os.getpid()
+
+    def remove() -> None:
+        # Forked children end here too; the home is still the parent's.
+        if os.getpid() == owner:
+            shutil.rmtree(home, ignore_errors=True)
+
+    atexit.register(remove)
+    dags = os.path.join(home, "dags")
+    os.mkdir(dags)
+    os.environ.update(
+        {
+            "AIRFLOW_HOME": home,
+            "AIRFLOW__CORE__DAGS_FOLDER": dags,
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+            "AIRFLOW__CORE__FERNET_KEY": "c2l4dGVlbi1ieXRlcy1hbmQtc2l4dGVlbi1tb3JlLSE=",
+            "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",
+            "AIRFLOW__API_AUTH__JWT_SECRET": "not a secret, but long enough for the signature of a token" * 2,
+            "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+    )
+
+
+_airflow_environment()
+
+pytest_plugins = ["airflow_provider_fdi.emulator.pytest_plugin"]
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    """An initialised Airflow database in the session's own home, made once; `dag.test()` needs it."""
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+@pytest.fixture
+def fdi_connection(fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The connection `fdi_default` leads to the emulator; the value is the connection's id."""
+    monkeypatch.setenv("AIRFLOW_CONN_FDI_DEFAULT", fdi_emulator.connection_json())
+    return "fdi_default"
