@@ -23,7 +23,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-fdi",
         "name": "Huawei Cloud FDI",
-        "description": "FDI, the data integration of Huawei Cloud ROMA Connect: create, schedule, start, run, wait.",
+        "description": "FDI, the data integration of Huawei Cloud ROMA Connect: create, schedule, run, wait.",
         "integrations": [
             {
                 "integration-name": "Huawei Cloud FDI",
@@ -77,8 +77,8 @@ def _text(label: str, description: str, **schema: Any) -> dict[str, Any]:
 CONN_FIELDS: dict[str, Any] = {
     "auth_type": _text(
         "Authentication",
-        "aksk: access key in login, secret key in password. password: IAM user and password. token: an IAM token in"
-        " password. sdk: the credential chain of the official SDK.",
+        "aksk: access key in login, secret key in password. password: IAM user and password. token: an IAM"
+        " token in password. sdk: the credential chain of the official SDK.",
         enum=["aksk", "password", "token", "sdk"],
         default="aksk",
     ),

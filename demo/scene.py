@@ -1,10 +1,9 @@
 """What ``make demo`` and ``make ui`` have in common: two databases, the FDI service over them, an Airflow.
 
-Airflow finds in its environment the connection `fdi_default` and, each as an Airflow variable (lower case)
-and as a plain environment variable (upper case):
+Airflow finds in its environment the connection `fdi_default` and the variables that the example DAGs use:
 
-    FDI_SOURCE_DATASOURCE_ID, FDI_TARGET_DATASOURCE_ID   the two data sources, as FDI knows them
-    FDI_SOURCE_TABLE, FDI_TARGET_TABLE                   flights, dwh_flights
+    fdi_source_datasource_id, fdi_target_datasource_id   the two data sources, as FDI knows them
+    fdi_warehouse_url                                    the warehouse as SQLAlchemy URL
 """
 
 from __future__ import annotations
@@ -95,7 +94,7 @@ class Scene:
         self.emulator = FdiEmulator.start(port=self._emulator_port, config={"datasources": rows})
         say(f"FDI emulator: listening on {self.emulator.url}, two data sources")
         assert self.stack is not None
-        self.stack.extra_env.update(airflow_environment(self.emulator))
+        self.stack.extra_env.update(airflow_environment(self.emulator, self.warehouse))
 
     def stop(self) -> None:
         if self.stack is not None:
@@ -106,16 +105,11 @@ class Scene:
             self.emulator = None
 
 
-def airflow_environment(emulator: FdiEmulator) -> dict[str, str]:
+def airflow_environment(emulator: FdiEmulator, warehouse: Path) -> dict[str, str]:
     """Connection and variables that the example DAGs use."""
-    values = {
-        "FDI_SOURCE_DATASOURCE_ID": SOURCE_DATASOURCE_ID,
-        "FDI_TARGET_DATASOURCE_ID": TARGET_DATASOURCE_ID,
-        "FDI_SOURCE_TABLE": flights.SOURCE_TABLE,
-        "FDI_TARGET_TABLE": flights.TARGET_TABLE,
-    }
     return {
         "AIRFLOW_CONN_FDI_DEFAULT": emulator.connection_json(),
-        **values,
-        **{f"AIRFLOW_VAR_{name}": value for name, value in values.items()},
+        "AIRFLOW_VAR_FDI_SOURCE_DATASOURCE_ID": SOURCE_DATASOURCE_ID,
+        "AIRFLOW_VAR_FDI_TARGET_DATASOURCE_ID": TARGET_DATASOURCE_ID,
+        "AIRFLOW_VAR_FDI_WAREHOUSE_URL": f"sqlite:///{warehouse}",
     }

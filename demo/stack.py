@@ -259,7 +259,8 @@ class AirflowApi:
             lines.append(f"  {name}: {task['state']}, try {task['try_number']}")
             if task["state"] in ("failed", "up_for_retry", "running", "deferred"):
                 text = self.log(dag_id, run_id, task["task_id"], task["try_number"], task["map_index"])
-                lines += [f"    | {line}" for line in text.splitlines()[-25:]]
+                words = [line for line in text.splitlines() if "group::" not in line]
+                lines += [f"    | {line}" for line in words[-25:]]
         return "\n".join(lines)
 
     def xcom(
@@ -575,12 +576,12 @@ class Stack:
         """Runs an `airflow` command in this installation and returns what it printed."""
         return self._run(list(argv), timeout)
 
-    def stop(self, grace: float = 8) -> None:
+    def stop(self, grace: float = 3) -> None:
         """Ends everything: SIGTERM, after `grace` s SIGKILL, whole process groups. May be called twice."""
         running = [c for c in self.components.values() if c.exit_code is None]
         # The API server goes last: the others talk to it while they end.
         self._end([c for c in running if c.name != "api-server"], grace)
-        self._end([c for c in running if c.name == "api-server"], min(grace, 3))
+        self._end([c for c in running if c.name == "api-server"], grace)
         self.components.clear()
         if self._warm is not None:
             assert self._warm.stdin is not None and self._warm.stdout is not None

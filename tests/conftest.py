@@ -9,7 +9,8 @@ import atexit
 import os
 import shutil
 import tempfile
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -59,6 +60,35 @@ def airflow_db() -> None:
     from airflow.utils.db import initdb
 
     initdb()
+
+
+@pytest.fixture
+def run_dag(airflow_db: None) -> Callable[..., Any]:
+    """Runs a DAG that a test made itself to its end and returns the DAG run: `run_dag(dag, run_conf={…})`.
+
+    `dag.test()` alone knows only DAGs that lie in the DAG folder, from Airflow 3 on.
+    """
+
+    def run(dag: Any, **kwargs: Any) -> Any:
+        _register(dag)
+        return dag.test(**kwargs)
+
+    return run
+
+
+def _register(dag: Any) -> None:
+    try:
+        from airflow.dag_processing.bundles.manager import DagBundlesManager
+    except ImportError:
+        # Airflow 2 registers it by itself.
+        return
+    from airflow.models.serialized_dag import SerializedDagModel
+    from airflow.serialization.serialized_objects import LazyDeserializedDAG, SerializedDAG
+
+    DagBundlesManager().sync_bundles_to_db()
+    lazy = LazyDeserializedDAG.from_dag(dag)
+    SerializedDAG.bulk_write_to_db("dags-folder", None, [lazy])
+    SerializedDagModel.write_dag(lazy, bundle_name="dags-folder")
 
 
 @pytest.fixture

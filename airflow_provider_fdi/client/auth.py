@@ -462,7 +462,7 @@ class AkSkAuth(FdiAuth):
             )
             self._refused = FdiAuthError(
                 f"nothing was sent: the service refused this access key or its signature before ({said}), "
-                "and five bad signatures lock the key. Check access key, secret key and the clock, then begin anew.",
+                "and five bad signatures lock the key. Check access key, secret key and clock.",
                 error_code=getattr(error, "error_code", ""),
                 error_msg=getattr(error, "error_msg", ""),
                 status=401,

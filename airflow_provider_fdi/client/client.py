@@ -1269,9 +1269,7 @@ def _schedule_body(
         raise refuse(operation, "cron_timezone", cron_timezone, "a time zone goes with cron only")
     fields = _dropped(
         start_datetime=None if start_time is None else rules.start_time(start_time, operation=operation),
-        remark=None
-        if remark is None
-        else rules.text(remark, "remark", operation=operation, minimum=0, maximum=36),
+        remark=None if remark is None else rules.text(remark, "remark", operation=operation, minimum=0),
     )
     if cron is not None:
         zone = _optional_text(operation, "cron_timezone", cron_timezone, 64)

@@ -197,18 +197,17 @@ class ServiceWords:
     request_id: str | None
 
 
-# C0, C1, line and paragraph separators, bidirectional overrides, lone surrogates: nothing that can forge a
-# log line.
-_CONTROL = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+"
-)
 _SIGNATURE = re.compile(r"(Signature=)[0-9A-Fa-f]{16,}")
 
 
 def clean_text(text: str, limit: int = MAX_WORDS) -> str:
     """One printable line of at most ``limit`` characters."""
     # A long page is cut first: only its beginning can be shown, and cleaning megabytes would cost time.
-    line = " ".join(_CONTROL.sub(" ", text[: limit * 8]).split())
+    part = text[: limit * 8]
+    if not part.isprintable():
+        # Control characters, bidirectional overrides, lone surrogates: whatever could forge a line of a log.
+        part = "".join(c if c.isprintable() else " " for c in part)
+    line = " ".join(part.split())
     return line if len(line) <= limit and len(text) <= limit * 8 else line[: limit - 1] + "…"
 
 
@@ -276,7 +275,8 @@ def load_json(body: bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-_TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
+# A script that is not closed reaches to the end; so every character is looked at once.
+_TAG = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*(?:>|\Z)", re.IGNORECASE | re.DOTALL)
 
 
 def parse_error_body(

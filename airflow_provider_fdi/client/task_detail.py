@@ -66,7 +66,7 @@ def _json_kind(data: object) -> str:
 
 
 _SECRET = re.compile(
-    r"passw|pwd|secret|token(?!_?url)|^ak$|^sk$|_ak$|_sk$|app_?key|api_?key|private_?key|credential|authorization",
+    r"passw|pwd|secret|token(?!_?url)|^ak$|^sk$|_ak$|_sk$|app_?key|api_?key|private_?key|credential|authorization|community|config_file_content",
     re.IGNORECASE,
 )
 

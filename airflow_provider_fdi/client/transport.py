@@ -251,6 +251,8 @@ def base_url(operation: str, value: object, *, allow_http: bool = False, field: 
     if not isinstance(value, str) or not value.strip():
         refuse("must be a host or a URL such as https://roma.cn-north-4.myhuaweicloud.com")
     text = value.strip()
+    if not text.isprintable() or " " in text:
+        refuse("must not contain spaces or control characters")
     try:
         parts = urlsplit(text if "://" in text else f"https://{text}")
         host, port = parts.hostname, parts.port
@@ -573,7 +575,7 @@ class Transport:
         while (wait := self._not_before - time.monotonic()) > 0:
             if time.monotonic() + wait > deadline:
                 held = FdiThrottledError(
-                    f"{describe(operation, ids)}: held back, because the service asked for fewer requests (429) "
+                    f"{describe(operation, ids)}: held back: the service asked for fewer requests (429), "
                     f"and the wait of {wait:.1f} s is longer than the time left for this call.",
                     operation=operation,
                     ids=ids,

@@ -1,9 +1,9 @@
 """A local FDI and IAM service, for development and for tests of one's own DAGs.
 
-Start it from a shell with ``fdi-emulator --port 8765`` or from Python with :class:`FdiEmulator`, which lives in
-``airflow_provider_fdi.emulator.handle`` and needs nothing but the standard library. The server itself needs the
-extra ``emulator`` (FastAPI, uvicorn, SQLAlchemy). It shares no code with the client of this package, so that a
-misreading of the service's documentation in one of them shows in the other.
+Start it from a shell with ``fdi-emulator --port 8765`` or from Python with :class:`FdiEmulator`, which lives
+in ``airflow_provider_fdi.emulator.handle`` and needs nothing but the standard library. The server itself
+needs the extra ``emulator`` (FastAPI, uvicorn, SQLAlchemy). It shares no code with the client of this
+package, so that a misreading of the service's documentation in one of them shows in the other.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ class Access:
         try:
             access, signed, given = signature.parse_authorization(authorization)
             if self.locked_until.get(access, 0) > now:
-                raise service_error("APIGW.0301", f"AK access failed to reach the limit,forbidden,ak:{access}")
+                raise service_error("APIGW.0301", "AK access failed to reach the limit,forbidden")
             key = self.keys.get(access)
             if key is None:
                 raise service_error("APIGW.0301", f"Get secretKey failed,ak:{access},err:ak not exist")
@@ -151,7 +151,7 @@ class Access:
                 raise signature.BadSignature("verify aksk signature fail")
             if key.security_token is not None:
                 if headers.get("x-security-token") != key.security_token:
-                    raise signature.BadSignature("verify aksk signature fail, X-Security-Token does not match")
+                    raise signature.BadSignature("verify aksk signature fail, wrong X-Security-Token")
                 if key.expires_ms is not None and key.expires_ms <= now:
                     raise service_error("APIGW.0301", "the security token expires")
         except signature.BadSignature as error:

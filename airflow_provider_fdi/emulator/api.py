@@ -1,7 +1,7 @@
 """What a request handler gets (:class:`Call`), what it is (:class:`Operation`), and how a path finds it.
 
-Handlers are plain functions `Call -> JSON value`. They run on the server's event loop, or in a worker thread when
-they talk to a database (`blocking`).
+Handlers are plain functions `Call -> JSON value`. They run on the server's event loop, or in a worker thread
+when they talk to a database (`blocking`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class Call:
         try:
             return json.loads(self.body)
         except ValueError:
-            raise service_error("FDI.3002", message="Invalid parameters. The request body is not JSON.") from None
+            raise service_error(
+                "FDI.3002", message="Invalid parameters. The request body is not JSON."
+            ) from None
 
     def json_object(self) -> dict[str, Any]:
         value = self.json()
@@ -91,11 +93,15 @@ class Operation:
     access: str = "fdi"
 
 
+# Fixed words (None: a placeholder), names of the placeholders, the operation.
+_Shape = tuple[tuple[str | None, ...], tuple[str, ...], Operation]
+
+
 class Router:
     """Finds the operation of a request by the shape of its path."""
 
     def __init__(self, operations: list[Operation]) -> None:
-        self._shapes: dict[tuple[str, int], list[tuple[tuple[str | None, ...], tuple[str, ...], Operation]]] = {}
+        self._shapes: dict[tuple[str, int], list[_Shape]] = {}
         for operation in operations:
             parts = operation.path.strip("/").split("/")
             pattern = tuple(None if part.startswith("{") else part for part in parts)
@@ -108,9 +114,9 @@ class Router:
     def find(self, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
         parts = path.strip("/").split("/")
         for pattern, names, operation in self._shapes.get((method, len(parts)), ()):
-            for expected, part in zip(pattern, parts):
+            for expected, part in zip(pattern, parts, strict=True):
                 if (expected is not None and expected != part) or not part:
                     break
             else:
-                return operation, {name: part for name, part in zip(names, parts) if name}
+                return operation, {name: part for name, part in zip(names, parts, strict=True) if name}
         return None

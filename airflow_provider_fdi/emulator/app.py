@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,12 +12,14 @@ from starlette.responses import RedirectResponse, Response
 
 from airflow_provider_fdi.emulator.api import Answer, Call, Operation, Router
 from airflow_provider_fdi.emulator.control import build_router
-from airflow_provider_fdi.emulator.errors import ServiceError
+from airflow_provider_fdi.emulator.errors import ServiceError, service_error
 from airflow_provider_fdi.emulator.gateway import Gateway
 from airflow_provider_fdi.emulator.openapi import document, operation_extra
 from airflow_provider_fdi.emulator.routes import OPERATIONS
 from airflow_provider_fdi.emulator.views import dump
 from airflow_provider_fdi.emulator.world import World
+
+log = logging.getLogger("fdi-emulator")
 
 
 def _endpoint(operation: Operation) -> Callable[[Request], Awaitable[Response]]:
@@ -31,6 +34,11 @@ def _endpoint(operation: Operation) -> Callable[[Request], Awaitable[Response]]:
             return Response(
                 dump(error.body(call.request_id)), error.status, error.headers, media_type="application/json"
             )
+        except Exception:
+            # A mistake of the emulator must look like one of the service, not break the connection.
+            log.exception("%s failed", operation.id)
+            failed = service_error("FDI.9999", message="The emulator failed; its log says why.")
+            return Response(dump(failed.body(call.request_id)), 500, media_type="application/json")
         if isinstance(value, Answer):
             return Response(value.body, value.status, value.headers, value.media_type or None)
         if operation.success == 204:

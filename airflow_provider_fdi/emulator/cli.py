@@ -14,8 +14,12 @@ def main(argv: list[str] | None = None) -> int:
         description="A local FDI (Huawei Cloud ROMA Connect) and IAM service for development and tests.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8765, help="port; 0 takes a free one (default: %(default)s)")
-    parser.add_argument("--config", metavar="FILE", help="JSON or TOML file with data sources, credentials, switches")
+    parser.add_argument(
+        "--port", type=int, default=8765, help="port; 0 takes a free one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help="JSON or TOML file with data sources, credentials, switches"
+    )
     parser.add_argument("--verbose", action="store_true", help="log what happens to runs")
     parser.add_argument("--parent-pipe", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)

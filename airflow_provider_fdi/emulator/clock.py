@@ -1,7 +1,7 @@
 """The emulator's clock: the machine's time plus an offset that tests may move.
 
-Every time in answers, the ``Date`` header, schedules, token expiry and the signature window follow it. How long a
-run lasts does not: durations are real time, so that moving the clock never ends a run.
+Every time in answers, the ``Date`` header, schedules, token expiry and the signature window follow it. How
+long a run lasts does not: durations are real time, so that moving the clock never ends a run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Configuration: who may call, which projects and instances exist, data sources, and the behaviour switches.
 
-A configuration file is JSON or TOML. Everything in it is optional; the defaults make a service that answers one
-user, one project and one instance.
+A configuration file is JSON or TOML. Everything in it is optional; the defaults make a service that answers
+one user, one project and one instance.
 """
 
 from __future__ import annotations
@@ -148,7 +148,9 @@ def config_from_dict(raw: dict[str, Any]) -> Config:
     if "users" in credentials:
         config.users = [_build(User, row, "credentials.users") for row in credentials["users"]]
     if "access_keys" in credentials:
-        config.access_keys = [_build(AccessKey, row, "credentials.access_keys") for row in credentials["access_keys"]]
+        config.access_keys = [
+            _build(AccessKey, row, "credentials.access_keys") for row in credentials["access_keys"]
+        ]
     if "tokens" in credentials:
         config.tokens = [str(token) for token in credentials["tokens"]]
     if "projects" in raw:
@@ -158,7 +160,9 @@ def config_from_dict(raw: dict[str, Any]) -> Config:
         ]
     if "instances" in raw:
         config.instances = [row if isinstance(row, str) else str(row["id"]) for row in raw["instances"]]
-    config.datasources = [_build(DatasourceConfig, row, "datasources") for row in raw.get("datasources") or []]
+    config.datasources = [
+        _build(DatasourceConfig, row, "datasources") for row in raw.get("datasources") or []
+    ]
     config.switches = dict(raw.get("switches") or {})
     Switches().change(config.switches)
     for label, rows in (("projects", config.projects), ("instances", config.instances)):

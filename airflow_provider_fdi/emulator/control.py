@@ -1,4 +1,4 @@
-"""The control API under ``/_emulator/``: what tests do to the service from outside. Not guarded, not in the journal."""
+"""The control API under ``/_emulator/``: what tests do to the service. Not guarded, not in the journal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_fdi.emulator.config import DEFAULT_APP_ID
 from airflow_provider_fdi.emulator.errors import ServiceError
 from airflow_provider_fdi.emulator.routes.batch import start_task, stop_task
 from airflow_provider_fdi.emulator.routes.schedules import read_schedule
-from airflow_provider_fdi.emulator.runner import STEP_WORDS, position_of, script_from_dict
+from airflow_provider_fdi.emulator.runner import STEP_WORDS, SUCCESS_REMARKS, position_of, script_from_dict
 from airflow_provider_fdi.emulator.state import TERMINAL, Datasource, Run, Script, Task, new_id
 from airflow_provider_fdi.emulator.urls import url_from_content
 from airflow_provider_fdi.emulator.views import dump
@@ -24,7 +24,9 @@ from airflow_provider_fdi.emulator.world import World
 def build_router(world: World) -> APIRouter:
     router = APIRouter(prefix="/_emulator", include_in_schema=False)
 
-    def route(method: str, path: str, action: Callable[[Request, Any], Any], *, threaded: bool = False) -> None:
+    def route(
+        method: str, path: str, action: Callable[[Request, Any], Any], *, threaded: bool = False
+    ) -> None:
         async def endpoint(request: Request) -> Response:
             try:
                 body = await request.json() if await request.body() else {}
@@ -121,7 +123,9 @@ def build_router(world: World) -> APIRouter:
         count, prefix = int(body.pop("count", 1)), body.pop("prefix", "task-")
         named = body.pop("name", None)
         with world.store.lock:
-            return {"ids": [_add_task(world, named or f"{prefix}{number:05d}", body) for number in range(count)]}
+            return {
+                "ids": [_add_task(world, named or f"{prefix}{number:05d}", body) for number in range(count)]
+            }
 
     def change_task(request: Request, body: Any) -> Any:
         with world.store.lock:
@@ -190,6 +194,8 @@ def build_router(world: World) -> APIRouter:
                 url=url or url_from_content(kind, content),
             )
             world.store.datasources[row.id] = row
+        if row.url is not None:
+            world.warm_up()
         return {"id": row.id}
 
     route("GET", "/health", health)
@@ -231,7 +237,9 @@ def _add_task(world: World, name: str, body: dict[str, Any]) -> str:
         detail = dump(detail).decode("utf-8")
     task = Task(
         name=name,
-        type=rules.choice({"task_type": body.get("task_type", "TIMING")}, "task_type", ("TIMING", "REALTIME")),
+        type=rules.choice(
+            {"task_type": body.get("task_type", "TIMING")}, "task_type", ("TIMING", "REALTIME")
+        ),
         created=now,
         modified=now,
         id=body.get("task_id") or new_id(),
@@ -283,7 +291,9 @@ def _add_run(world: World, task: Task, body: dict[str, Any]) -> str:
     run.size = int(body.get("size_bytes", 0))
     if "data_size" in body:
         run.size_value, run.size_unit = body["data_size"], body.get("data_size_unit", "B")
-    run.remarks = body.get("remarks", "Task execute success" if status == "SUCCESS" else STEP_WORDS.get(run.code, ""))
+    run.remarks = body.get(
+        "remarks", SUCCESS_REMARKS if status == "SUCCESS" else STEP_WORDS.get(run.code, "")
+    )
     run.script = Script(rows=run.rows, dirty_rows=run.dirty)
     run.accepted = not body.get("refused", run.code in (907, 909, 914))
     if status in TERMINAL:

@@ -37,7 +37,10 @@ CATALOGUE: dict[str, tuple[int, str]] = {
     "APIGW.0301": (401, "Incorrect IAM authentication information: %s"),
     "APIGW.0302": (403, "The IAM user is not allowed to access the API."),
     "APIGW.0307": (401, "The token must be updated."),
-    "APIGW.0308": (429, "The throttling threshold has been reached: policy user over ratelimit, limit:%s, time:1 second"),
+    "APIGW.0308": (
+        429,
+        "The throttling threshold has been reached: policy user over ratelimit, limit:%s, time:1 second",
+    ),
 }
 
 

@@ -1,7 +1,7 @@
 """The ASGI layer in front of the application: what the cloud's gateway does, and what tests need around it.
 
-It reads the request, finds its operation, notes it in the journal, lets faults strike, checks who calls, and puts
-`X-Request-Id` and `Date` on every answer. What is behind it answers with one complete body.
+It reads the request, finds its operation, notes it in the journal, lets faults strike, checks who calls, and
+puts `X-Request-Id` and `Date` on every answer. What is behind it answers with one complete body.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("fdi-emulator")
 
 # Bodies that hold a password: never kept in the journal.
-_SECRET_BODIES = frozenset({"KeystoneCreateToken", "CreateTemporaryAccessKey", "CreateTemporaryAccessKeyByToken"})
+_SECRET_BODIES = frozenset(
+    {"KeystoneCreateToken", "CreateTemporaryAccessKey", "CreateTemporaryAccessKeyByToken"}
+)
 _MAX_BODY = 12 * 1024 * 1024
 
 
@@ -57,10 +59,12 @@ class Gateway:
         query = dict(parse_qsl(raw_query, keep_blank_values=True))
         request_id = uuid.uuid4().hex
         name = operation.id if operation is not None else None
+        raw_path = scope.get("raw_path", b"").decode("latin-1").split("?")[0] or path
         entry = self._world.journal.open(
             time=self._world.clock.now_ms(),
             method=method,
             path=path,
+            target=f"{raw_path}?{raw_query}" if raw_query else raw_path,
             query=query,
             headers=headers,
             body=body,
@@ -68,9 +72,18 @@ class Gateway:
             secret_body=name in _SECRET_BODIES,
         )
         entry["request_id"] = request_id
-        raw_path = scope.get("raw_path", b"").decode("latin-1").split("?")[0] or path
         call = Call(
-            self._world, method, path, params, query, body, headers, request_id, operation, raw_path, raw_query
+            self._world,
+            method,
+            path,
+            params,
+            query,
+            body,
+            headers,
+            request_id,
+            operation,
+            raw_path,
+            raw_query,
         )
 
         fault: Fault | None = None
@@ -174,8 +187,12 @@ class Gateway:
         if answer.status != 204:
             if answer.media_type:
                 headers.append((b"content-type", answer.media_type.encode("latin-1")))
-            headers.append((b"content-length", str(len(answer.body) if length is None else length).encode("ascii")))
-        headers += [(key.lower().encode("latin-1"), value.encode("latin-1")) for key, value in answer.headers.items()]
+            headers.append(
+                (b"content-length", str(len(answer.body) if length is None else length).encode("ascii"))
+            )
+        headers += [
+            (key.lower().encode("latin-1"), value.encode("latin-1")) for key, value in answer.headers.items()
+        ]
         return headers
 
     async def _send(self, answer: Answer, request_id: str, send: Any) -> None:
@@ -207,7 +224,9 @@ class Gateway:
                     "headers": self._headers(whole, call.request_id, len(body) + 64),
                 }
             )
-            await send({"type": "http.response.body", "body": body[: max(1, len(body) // 2)], "more_body": True})
+            await send(
+                {"type": "http.response.body", "body": body[: max(1, len(body) // 2)], "more_body": True}
+            )
             _transport(send).close()
             await asyncio.sleep(0)
             return
@@ -291,7 +310,7 @@ async def _read_body(receive: Any) -> bytes | None:
 
 
 def _transport(send: Any) -> Any:
-    # ASGI has no way to break a connection. uvicorn passes the bound method of an object that has the transport.
+    # ASGI has no way to break a connection. uvicorn passes a bound method of what has the transport.
     return send.__self__.transport
 
 

@@ -52,12 +52,16 @@ class FdiEmulator:
 
     @classmethod
     def start(
-        cls, port: int = 0, config: dict[str, Any] | str | os.PathLike[str] | None = None, *, timeout: float = 60.0
+        cls,
+        port: int = 0,
+        config: dict[str, Any] | str | os.PathLike[str] | None = None,
+        *,
+        timeout: float = 60.0,
     ) -> FdiEmulator:
         """Start a server process (port 0: a free port) and wait until it listens.
 
-        `config`: a configuration as a dict, or the path of a file. The process ends with :meth:`stop`, and when
-        the process that called this ends in any way. Raises EmulatorError.
+        `config`: a configuration as a dict, or the path of a file. The process ends with :meth:`stop`, and
+        when the process that called this ends in any way. Raises EmulatorError.
         """
         command = [sys.executable, "-m", "airflow_provider_fdi.emulator", "--port", str(port)]
         files: list[str] = []
@@ -76,7 +80,7 @@ class FdiEmulator:
         root = str(Path(__file__).resolve().parents[2])
         paths = [root, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
         environment["PYTHONPATH"] = os.pathsep.join(paths)
-        errors = tempfile.TemporaryFile()
+        errors = tempfile.TemporaryFile()  # noqa: SIM115
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -167,7 +171,9 @@ class FdiEmulator:
         if query:
             url += "?" + urlencode(query)
         data = None if body is None else json.dumps(body).encode("utf-8")
-        request = urllib.request.Request(url, data=data, method=method, headers={"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            url, data=data, method=method, headers={"Content-Type": "application/json"}
+        )
         try:
             with self._opener.open(request, timeout=60) as answer:
                 return json.loads(answer.read())
@@ -197,7 +203,7 @@ class FdiEmulator:
         self.control("POST", "reset")
 
     def journal(self, operation: str | None = None, since: int = 0) -> list[dict[str, Any]]:
-        """Requests received, oldest first: seq, time, method, path, query, headers, body, status, operation."""
+        """Requests, oldest first: seq, time, method, path, query, headers, body, status, operation, fault."""
         rows: list[dict[str, Any]] = self.control("GET", "journal", operation=operation, since=since)
         return rows
 
@@ -210,7 +216,7 @@ class FdiEmulator:
         self.control("DELETE", "journal")
 
     def fault(self, kind: str, **rule: Any) -> int:
-        """Add a fault: kind, and operation, method, path_regex, times, after, status, headers, body, delay_ms."""
+        """Add a fault; `rule`: operation, method, path_regex, times, after, status, headers, body, ..."""
         answer: dict[str, int] = self.control("POST", "faults", {"kind": kind, **rule})
         return answer["id"]
 
@@ -248,7 +254,7 @@ class FdiEmulator:
         self.control("DELETE", f"tasks/{task_id}/script")
 
     def release(self, task_id: str, outcome: str | None = None, **changes: Any) -> bool:
-        """End a held run (outcome, rows, dirty_rows, remarks may differ from its script); False if there is none."""
+        """End a held run; `changes` to its script: rows, dirty_rows, remarks. False if there is none."""
         if outcome is not None:
             changes["outcome"] = outcome
         answer: dict[str, int] = self.control("POST", f"tasks/{task_id}/release", changes)
@@ -281,7 +287,9 @@ class FdiEmulator:
 
     def add_tasks(self, count: int, prefix: str = "task-", **fields: Any) -> list[str]:
         """Add many tasks named prefix00000, prefix00001, ...; their ids."""
-        answer: dict[str, list[str]] = self.control("POST", "tasks", {"count": count, "prefix": prefix, **fields})
+        answer: dict[str, list[str]] = self.control(
+            "POST", "tasks", {"count": count, "prefix": prefix, **fields}
+        )
         return answer["ids"]
 
     def task(self, task_id: str) -> dict[str, Any]:
@@ -302,7 +310,9 @@ class FdiEmulator:
 
     def add_datasource(self, name: str, url: str | None, type: str = "MYSQL", **fields: Any) -> str:
         """Add a data source backed by a database (SQLAlchemy URL); its id."""
-        answer: dict[str, str] = self.control("POST", "datasources", {"name": name, "url": url, "type": type, **fields})
+        answer: dict[str, str] = self.control(
+            "POST", "datasources", {"name": name, "url": url, "type": type, **fields}
+        )
         return answer["id"]
 
     def runs_started(self, task_id: str, trigger: str | None = None) -> list[dict[str, Any]]:

@@ -7,7 +7,14 @@ import threading
 from collections import deque
 from typing import Any
 
-_HIDDEN = ("x-auth-token", "authorization", "x-security-token", "x-metadata-token", "cookie", "proxy-authorization")
+_HIDDEN = (
+    "x-auth-token",
+    "authorization",
+    "x-security-token",
+    "x-metadata-token",
+    "cookie",
+    "proxy-authorization",
+)
 LIMIT = 100_000
 
 
@@ -23,6 +30,7 @@ class Journal:
         time: int,
         method: str,
         path: str,
+        target: str,
         query: dict[str, Any],
         headers: dict[str, str],
         body: bytes,
@@ -34,6 +42,7 @@ class Journal:
             "time": time,
             "method": method,
             "path": path,
+            "target": target,
             "query": query,
             "headers": headers,
             "body": b"" if secret_body else body,

@@ -1,7 +1,7 @@
 """The OpenAPI document of the 33 operations: parameters, bodies and answers as the vendor names them.
 
-Schemas are written in one line each: `name!` is required, `[X]` is a list of X, and a capital letter begins the
-name of another schema.
+Schemas are written in one line each: `name!` is required, `[X]` is a list of X, and a capital letter begins
+the name of another schema.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ _SCHEMAS: dict[str, str] = {
     " source_app_name string, source_instance_id string, target_app_id string, target_app_name string,"
     " target_instance_id string, ext_type string, enterprise_project_id string, task_tag string",
     "TaskMonitorList": "total integer, size integer, entities [TaskMonitorInfo]",
-    "TaskMonitorDetailLog": "id string, status integer, position string, position_status string, stage string,"
-    " dirty_data_count integer, data_count integer, data_size number, data_size_unit string,"
+    "TaskMonitorDetailLog": "id string, status integer, position string, position_status string,"
+    " stage string, dirty_data_count integer, data_count integer, data_size number, data_size_unit string,"
     " spend_time integer, remarks string, step_begin_time integer, step_end_time integer",
     "TaskMonitorLog": "id string, start_time integer, dispatch_time integer, end_time integer,"
     " execute_status string, position string, position_status string, status integer,"
@@ -140,7 +140,9 @@ def _answers(operation: Operation) -> dict[str, Any]:
         content = {"type": "array", "items": {"$ref": "#/components/schemas/MultiTaskInitElement"}}
         good["content"] = {"application/json": {"schema": content}}
     elif operation.answer:
-        good["content"] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{operation.answer}"}}}
+        good["content"] = {
+            "application/json": {"schema": {"$ref": f"#/components/schemas/{operation.answer}"}}
+        }
     return {
         str(operation.success): good,
         "400": {"description": "Bad Request", **error},
@@ -162,7 +164,13 @@ def document(operations: list[Operation]) -> dict[str, Any]:
             continue
         names = re.findall(r"{(\w+)}", operation.path)
         parameters: list[dict[str, Any]] = [
-            {"name": name, "in": "path", "required": True, "description": _ID_NOTE, "schema": {"type": "string"}}
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "description": _ID_NOTE,
+                "schema": {"type": "string"},
+            }
             for name in names
         ]
         for name in operation.query:
@@ -179,7 +187,11 @@ def document(operations: list[Operation]) -> dict[str, Any]:
             "security": [{"token": []}, {"signature": []}],
         }
         if operation.body:
-            media = "application/x-www-form-urlencoded" if operation.body == "AutoMappingForm" else "application/json"
+            media = (
+                "application/x-www-form-urlencoded"
+                if operation.body == "AutoMappingForm"
+                else "application/json"
+            )
             schema = {"$ref": f"#/components/schemas/{operation.body}"}
             entry["requestBody"] = {"required": True, "content": {media: {"schema": schema}}}
         paths.setdefault(operation.path, {})[operation.method.lower()] = entry

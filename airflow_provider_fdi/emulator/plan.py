@@ -1,4 +1,4 @@
-"""When a schedule fires next: `period` times `dispatch_interval` from its start time, or a Quartz expression."""
+"""When a schedule fires next: `period` times `dispatch_interval` from its start time, or by Quartz."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNIT_MS = {"MIN": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000, "WEEK": 604_800
 
 
 def next_firing(schedule: Schedule, after_ms: int, default_timezone: str) -> int | None:
-    """The first planned time later than `after_ms` (epoch ms), not before the start time; None if there is none."""
+    """The first planned time later than `after_ms` (epoch ms); None if there is none."""
     zone = parse_timezone(schedule.cron_timezone or default_timezone)
     if schedule.use_quartz_cron:
         if schedule.start_datetime is not None:

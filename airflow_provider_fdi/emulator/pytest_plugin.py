@@ -1,7 +1,7 @@
 """The pytest fixture ``fdi_emulator``.
 
-Use it with ``pytest_plugins = ["airflow_provider_fdi.emulator.pytest_plugin"]``. One server process serves the whole
-session; every test finds it empty.
+Use it with ``pytest_plugins = ["airflow_provider_fdi.emulator.pytest_plugin"]``. One server process serves
+the whole session; every test finds it empty.
 """
 
 from __future__ import annotations

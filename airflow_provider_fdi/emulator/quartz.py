@@ -1,8 +1,8 @@
 """Quartz expressions as the service takes them: six fields, seconds 0, exactly one of day and week is ``?``.
 
 Evaluated: ``,`` ``-`` ``*`` ``/`` in all fields; ``?`` ``L`` ``L-n`` ``LW`` ``nW`` in day; ``?`` ``L`` ``nL``
-``n#k`` in week (1 = SUN ... 7 = SAT, or names); names of months. Not evaluated, and refused: a year field, other
-seconds than 0, ``C``, and both or none of day and week.
+``n#k`` in week (1 = SUN ... 7 = SAT, or names); names of months. Not evaluated, and refused: a year field,
+other seconds than 0, ``C``, and both or none of day and week.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the service accepts in requests, after the prose of its documentation (not the limits of its schemas)."""
+"""What the service accepts in requests, by the prose of its documentation (not by its schemas' limits)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ OPERATION_TYPES = ("INSERT", "UPDATE", "DELETE")
 START_MIN, START_MAX = 946684800000, 2147512447000
 
 
-def text(body: dict[str, Any], field: str, *, required: bool = False, lengths: tuple[int, int] = (1, 64)) -> str:
+def text(
+    body: dict[str, Any], field: str, *, required: bool = False, lengths: tuple[int, int] = (1, 64)
+) -> str:
     """A text field, "" when absent and not required. Raises 400 FDI.3033."""
     value = body.get(field)
     if value is None or value == "":

@@ -105,7 +105,9 @@ class Runner:
         now = world.clock.now_ms()
         run = Run(task_id=task.id, trigger=trigger, dispatch_time=planned_ms, accepted=False)
         run.visible_at = (
-            time.monotonic() + world.switches.run_log_delay_ms / 1000 if world.switches.run_log_delay_ms else 0.0
+            time.monotonic() + world.switches.run_log_delay_ms / 1000
+            if world.switches.run_log_delay_ms
+            else 0.0
         )
         run.execute_status = "ERROR"
         run.start_time = run.end_time = now
@@ -122,7 +124,9 @@ class Runner:
         task.runs.append(run)
         return run
 
-    def _note(self, task: Task, trigger: str, run: Run | None, *, accepted: bool, code: str | None = None) -> None:
+    def _note(
+        self, task: Task, trigger: str, run: Run | None, *, accepted: bool, code: str | None = None
+    ) -> None:
         self._world.store.dispatches.append(
             {
                 "task_id": task.id,
@@ -258,7 +262,9 @@ class Runner:
                 self.finish_cancelled(task, run, remarks or STEP_WORDS[16])
             elif status == "ERROR":
                 self._script_steps(task, run, script)
-                self.finish_error(task, run, script.error_code, remarks or STEP_WORDS.get(script.error_code, "Error."))
+                self.finish_error(
+                    task, run, script.error_code, remarks or STEP_WORDS.get(script.error_code, "Error.")
+                )
             else:
                 self.success_steps(task, run, run.rows)
                 self._script_steps(task, run, script)
@@ -372,5 +378,3 @@ def script_from_dict(raw: dict[str, Any]) -> Script:
     if script.outcome not in TERMINAL:
         raise ValueError(f"outcome {script.outcome!r}: must be one of {', '.join(sorted(TERMINAL))}")
     return script
-
-

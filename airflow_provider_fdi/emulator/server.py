@@ -35,7 +35,9 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(config: Config, host: str = "127.0.0.1", port: int = 8765, *, parent_pipe: int | None = None) -> None:
+def serve(
+    config: Config, host: str = "127.0.0.1", port: int = 8765, *, parent_pipe: int | None = None
+) -> None:
     """Serve until SIGINT or SIGTERM, or until the other end of `parent_pipe` is closed.
 
     Prints one line with the address when it is ready.

@@ -1,7 +1,7 @@
 """One thread for everything that happens at a time: ends of scripted runs, and schedules that fire.
 
-Ends of runs are in real time. Schedules go by the emulator's clock; when it is moved past several firings of a
-schedule, the schedule fires once, with the latest of them as its planned time, and goes on from there.
+Ends of runs are in real time. Schedules go by the emulator's clock; when it is moved past several firings of
+a schedule, the schedule fires once, with the latest of them as its planned time, and goes on from there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Ticker:
     def __init__(self, world: World) -> None:
         self._world = world
         self._wake = threading.Condition()
-        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._timers: list[tuple[float, int, Callable[[], object]]] = []
         # task id -> (planned time in ms of the emulator's clock, task)
         self._armed: dict[str, tuple[int, Task]] = {}
         self._count = itertools.count()
@@ -48,7 +48,7 @@ class Ticker:
         with self._wake:
             self._wake.notify()
 
-    def after(self, delay_ms: int, action: Callable[[], None]) -> None:
+    def after(self, delay_ms: int, action: Callable[[], object]) -> None:
         """Call `action` in `delay_ms` milliseconds of real time."""
         with self._wake:
             heapq.heappush(self._timers, (time.monotonic() + delay_ms / 1000, next(self._count), action))
@@ -84,7 +84,7 @@ class Ticker:
 
     def _run(self) -> None:
         while True:
-            timers: list[Callable[[], None]] = []
+            timers: list[Callable[[], object]] = []
             firings: list[tuple[int, Task]] = []
             with self._wake:
                 if self._stopped:

@@ -25,8 +25,8 @@ _JDBC = re.compile(r"jdbc:(mysql|postgresql|mariadb)://(.+)", re.IGNORECASE)
 def url_from_content(kind: str, content: dict[str, Any]) -> str | None:
     """The database's URL, or None where this emulator has nothing to connect to.
 
-    `content.url` may be an SQLAlchemy URL (`sqlite:////data/orders.db`), which is the short way here, or a JDBC URL
-    of MySQL or PostgreSQL; otherwise host, port and database name count.
+    `content.url` may be an SQLAlchemy URL (`sqlite:////data/orders.db`), which is the short way here, or a
+    JDBC URL of MySQL or PostgreSQL; otherwise host, port and database name count.
     """
     url = content.get("url")
     user, password = str(content.get("user_name") or ""), str(content.get("password") or "")

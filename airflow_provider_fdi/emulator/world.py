@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from airflow_provider_fdi.emulator.access import Access
@@ -29,6 +30,7 @@ class World:
         self.runner = Runner(self)
         self.ticker = Ticker(self)
         self._databases: Databases | None = None
+        self._warm = False
         self._fill()
 
     @property
@@ -41,12 +43,26 @@ class World:
 
     @property
     def databases(self) -> Databases:
-        # SQLAlchemy takes as long to import as the rest of the server to start: only when a database is wanted.
+        # SQLAlchemy takes as long to import as the rest of the server: only when a database is wanted.
         if self._databases is None:
             from airflow_provider_fdi.emulator.databases import Databases
 
             self._databases = Databases()
         return self._databases
+
+    def warm_up(self) -> None:
+        """Import what runs need, in the background, so that the first one does not wait for it."""
+
+        def load() -> None:
+            try:
+                from airflow_provider_fdi.emulator import follower  # noqa: F401
+            except ImportError:
+                # The run will fail and say what is missing.
+                pass
+
+        if not self._warm:
+            self._warm = True
+            threading.Thread(target=load, name="warm-up", daemon=True).start()
 
     def move(self, task: Task, run: Run) -> None:
         """Carry out a run of a common task."""
@@ -62,6 +78,8 @@ class World:
 
     def start(self) -> None:
         self.ticker.start()
+        if self.store.datasources:
+            self.warm_up()
 
     def stop(self) -> None:
         self.ticker.stop()

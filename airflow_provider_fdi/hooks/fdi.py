@@ -162,7 +162,8 @@ def _extra(connection: Connection) -> Mapping[str, Any]:
         value = json.loads(connection.extra or "{}")
     except json.JSONDecodeError as error:
         raise FdiConnectionSettingError(
-            f"Connection {connection.conn_id!r}: extra is no JSON (line {error.lineno}, column {error.colno})."
+            f"Connection {connection.conn_id!r}: extra is no JSON (line {error.lineno},"
+            f" column {error.colno})."
         ) from None
     if not isinstance(value, Mapping):
         raise FdiConnectionSettingError(f"Connection {connection.conn_id!r}: extra must be a JSON object.")
@@ -204,8 +205,8 @@ def make_client(
     for field, value in (("project_id", project_id), ("instance_id", instance_id)):
         if not value:
             raise FdiConnectionSettingError(
-                f"Connection {settings.conn_id!r}: {field} is not set. Give it in the connection's extra or to"
-                " the operator."
+                f"Connection {settings.conn_id!r}: {field} is not set. Give it in the connection's"
+                " extra or to the operator."
             )
     return FdiClient(
         settings.endpoint,

@@ -570,7 +570,8 @@ def create_once(
     task_id = task_id or _look_for_created(hook, name)
     if task_id is None:
         raise FdiProtocolError(
-            f"create: the service accepted task {name!r} without telling its id, and no task has exactly this name",
+            f"create: the service accepted task {name!r} without telling its id,"
+            " and no task has exactly this name",
             operation="create_task",
             ids={"task_name": name},
         )
@@ -619,8 +620,8 @@ def require_stopped(client: FdiClient, task: Task, stop_first: bool, what: str) 
         return False
     if not stop_first:
         raise FdiTaskBusy(
-            f"FDI task {task.task_id} ({task.task_name}) is started; FDI can {what} it only when it is stopped. "
-            "Stop it, or set stop_first=True."
+            f"FDI task {task.task_id} ({task.task_name}) is started; FDI can {what} it only when it is stopped."
+            " Stop it, or set stop_first=True."
         )
     stop_and_wait(client, task.task_id)
     return True
@@ -893,7 +894,7 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
 # --- start and stop in batches ----------------------------------------------------------------------------
 
 BATCH_KEY = "fdi_batch"
-TARGET_STATUS = {"start": "running", "stop": "stopped"}
+TARGET_STATUS = {"start": "RUNNING", "stop": "STOPPED"}
 
 
 def _describe_item(item: BatchItem) -> str:
@@ -1507,10 +1508,10 @@ class FdiDeleteTaskOperator(FdiBaseOperator):
         from airflow_provider_fdi.client.errors import FdiNotFoundError
 
         client = self.client
-        if self.missing_ok and self.fdi_task_name and not self.fdi_task_id:
-            if self.hook.find_task(self.fdi_task_name) is None:
-                self.log.info("FDI task %r is not there", self.fdi_task_name)
-                return
+        by_name = self.fdi_task_name if self.missing_ok and not self.fdi_task_id else None
+        if by_name and self.hook.find_task(by_name) is None:
+            self.log.info("FDI task %r is not there", by_name)
+            return
         task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
         try:
             require_stopped(client, client.get_task(task_id), self.stop_first, "delete")

@@ -97,7 +97,8 @@ def describe(run: Run) -> str:
     """The outcome of a run in one line."""
     size = f", {run.bytes} bytes" if run.bytes is not None else ""
     took = f", {run.spend_time / 1000:g} s" if run.spend_time is not None else ""
-    return f"run {run.run_id} {run.execute_status.value}: {run.rows} rows, {run.dirty_rows} dirty rows{size}{took}"
+    counts = f"{run.rows} rows, {run.dirty_rows} dirty rows"
+    return f"run {run.run_id} {run.execute_status.value}: {counts}{size}{took}"
 
 
 def failure_text(run: Run, fdi_task_id: str, *, link: str | None = None) -> str:

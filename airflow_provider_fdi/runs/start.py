@@ -325,8 +325,8 @@ def _give_up_looking(client: FdiClient, book: Book, request: RunRequest, record:
             else f"{unconfirmed} starts were left unanswered"
         )
         raise FdiStartError(
-            f"{how}, but no run appeared in the task's log within {request.start_grace:g} s. If the log is known"
-            " to lag longer, raise start_grace",
+            f"{how}, but no run appeared in the task's log within {request.start_grace:g} s. If the log is"
+            " known to lag longer, raise start_grace",
             operation="run_task",
             ids={"task_id": record.fdi_task_id},
         )
@@ -352,7 +352,9 @@ def _judge(book: Book, request: RunRequest, record: RunRecord, run: Run, now: in
             return _forget(book, f"run {run.run_id} was cancelled when the try before this one was killed")
         return for_end_of(record) if result is Outcome.GOING_ON else Ended(run, record.joined)
     if result is Outcome.GOING_ON:
-        log.info("Joining run %s of FDI task %s, which an earlier try started", run.run_id, record.fdi_task_id)
+        log.info(
+            "Joining run %s of FDI task %s, which an earlier try started", run.run_id, record.fdi_task_id
+        )
         return for_end_of(book.update(try_number=request.try_number, rejoined_at=now))
     if result in (Outcome.FAILED, Outcome.CANCELLED):
         return _forget(book, f"run {run.run_id} of an earlier try ended as {run.execute_status.value}")

@@ -59,7 +59,7 @@ class Wait:
     ``idle``       the task is executing no run
     ``completed``  a run ended at or after ``completed_after`` in one of ``statuses``
     ``healthy``    a task that never ends is started and executing, or failed
-    ``activated``  the task is started (``statuses`` holds ``running``) or stopped (``stopped``)
+    ``activated``  the task is started (``statuses`` holds ``RUNNING``) or stopped (``STOPPED``)
     """
 
     fdi_task_id: str

@@ -86,8 +86,8 @@ class FdiTaskSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         if completed_after is NOT_GIVEN and fdi_run_id is None:
             raise ValueError(
-                "completed_after: must be given, so that an old success does not pass for a new one; set it to"
-                " '{{ data_interval_end }}', or to None to take the latest run whatever its age"
+                "completed_after: must be given, so that an old success does not pass for a new one; set it"
+                " to '{{ data_interval_end }}', or to None to take the latest run whatever its age"
             )
         self.fdi_task_id = fdi_task_id
         self.fdi_task_name = fdi_task_name
@@ -196,8 +196,8 @@ class FdiTaskSensor(BaseSensorOperator):
         state = health(task, id_list("failure_statuses", self.failure_statuses))
         if state is Health.FAILED:
             raise self._failure(
-                f"FDI task {task.task_id} ({task.task_name}), which should run without end, is {task.status.value} "
-                f"and its execution ended as {execution}."
+                f"FDI task {task.task_id} ({task.task_name}), which should run without end, is "
+                f"{task.status.value} and its execution ended as {execution}."
             )
         summary = {"fdi_task_id": task.task_id, "task_status": task.status.value, "status": execution}
         return PokeReturnValue(is_done=state is Health.HEALTHY, xcom_value=summary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from airflow_provider_fdi.emulator import rules
@@ -53,7 +54,11 @@ def batch_operate(call: Call) -> Any:
     items = body.get("list")
     if items is None or items == []:
         raise service_error("FDI.3150")
-    if not isinstance(items, list) or len(items) > MAX_TASKS or not all(isinstance(item, dict) for item in items):
+    if (
+        not isinstance(items, list)
+        or len(items) > MAX_TASKS
+        or not all(isinstance(item, dict) for item in items)
+    ):
         raise invalid("list")
     ids = [item.get("task_id") for item in items]
     if any(not task_id for task_id in ids):
@@ -61,6 +66,7 @@ def batch_operate(call: Call) -> Any:
     if not all(isinstance(task_id, str) and len(task_id) <= 64 for task_id in ids):
         raise invalid("task_id")
 
+    streams: list[threading.Thread] = []
     success: list[dict[str, str]] = []
     failure: list[dict[str, str]] = []
     with world.store.lock:
@@ -70,6 +76,10 @@ def batch_operate(call: Call) -> Any:
             if task is None:
                 code: str | None = "FDI.3021"
             else:
+                run = task.active
+                is_stream = task.composite or task.type == "REALTIME"
+                if action == "stop" and is_stream and run is not None and run.thread is not None:
+                    streams.append(run.thread)
                 code = start_task(world, task) if action == "start" else stop_task(world, task)
             row = {
                 "task_id": task_id,
@@ -78,6 +88,9 @@ def batch_operate(call: Call) -> Any:
                 "error_msg": CATALOGUE[code][1] if code else "",
             }
             (failure if code else success).append(row)
+    for thread in streams:
+        # A stopped stream has ended when the answer says so: the task may be updated or deleted next.
+        thread.join(3)
     answer: dict[str, Any] = {"success": success, "failure": failure}
     if world.switches.batch_counts:
         answer = {"success_count": len(success), "failure_count": len(failure), **answer}
@@ -107,6 +120,7 @@ OPERATIONS = [
         batch_operate,
         "Start or stop up to ten tasks",
         "Task management",
+        blocking=True,
         body="OperateTasksBean",
         answer="BatchOperatorTaskResp",
     )

@@ -71,7 +71,7 @@ def _plain(column: dict[str, Any]) -> dict[str, str]:
 def pair_columns(
     source: list[dict[str, Any]], target: list[dict[str, Any]]
 ) -> tuple[list[dict[str, str]], int]:
-    """MappingInfo rows of columns with equal names, and the share of source columns that found one (percent)."""
+    """MappingInfo of columns with equal names, and the percentage of source columns that found one."""
     by_name = {column["field_name"].lower(): column for column in target}
     rows = []
     for column in source:
@@ -122,7 +122,9 @@ def auto_map(
         for table in databases.tables(target.url)
         if _selected(table, target_tables)
     }
-    tables = [table for table in databases.tables(source.url) if _selected(table, source_tables)][:MAX_AUTO_TABLES]
+    tables = [table for table in databases.tables(source.url) if _selected(table, source_tables)][
+        :MAX_AUTO_TABLES
+    ]
     known = {(row.source_table, row.target_table) for row in task.mappings.values()}
     count = 0
     for table in tables:
@@ -165,7 +167,9 @@ def init_composite(call: Call) -> Any:
             raise invalid("task_id")
         if task is None:
             now = world.clock.now_ms()
-            task = Task(name="", type="REALTIME", created=now, modified=now, id=task_id or new_id(), draft=True)
+            task = Task(
+                name="", type="REALTIME", created=now, modified=now, id=task_id or new_id(), draft=True
+            )
         if server_id:
             task.server_id = server_id
         _bind(call, task, source, target)
@@ -326,9 +330,14 @@ def list_mappings(call: Call) -> Any:
             and query.get("target_datasource_id") in (None, "", row.target_ds)
             and query.get("source_table", "") in row.source_table
             and query.get("target_table", "") in row.target_table
-            and (query.get("table_name", "") in row.source_table or query.get("table_name", "") in row.target_table)
+            and (
+                query.get("table_name", "") in row.source_table
+                or query.get("table_name", "") in row.target_table
+            )
         ]
-        answer = views.composite(task, rows[offset : offset + limit], len(rows), world.store, world.instance_id)
+        answer = views.composite(
+            task, rows[offset : offset + limit], len(rows), world.store, world.instance_id
+        )
         answer["total"] = len(rows)
         return answer
 
@@ -380,7 +389,10 @@ def auto_create_mappings(call: Call) -> Any:
     if form.get("task_type", "1") not in ("1", "2", ""):
         raise invalid("task_type")
     with world.store.lock:
-        source, target = _datasource(call, source_id, "source_ds_id"), _datasource(call, target_id, "target_ds_id")
+        source, target = (
+            _datasource(call, source_id, "source_ds_id"),
+            _datasource(call, target_id, "target_ds_id"),
+        )
         if form.get("task_id"):
             task = _find_id(call, form["task_id"])
             _refuse_started(task)
@@ -411,24 +423,55 @@ _MAPPING = f"{_TASK}/mappings/{{mapping_id}}"
 
 OPERATIONS = [
     Operation(
-        "InstallMultiTasks", "POST", f"{INSTANCE}/multi-tasks/init", init_composite,
-        "Initialise a composite task", _TAG, blocking=True, body="MultiTaskInitBody", answer="MultiTaskInitList",
+        "InstallMultiTasks",
+        "POST",
+        f"{INSTANCE}/multi-tasks/init",
+        init_composite,
+        "Initialise a composite task",
+        _TAG,
+        blocking=True,
+        body="MultiTaskInitBody",
+        answer="MultiTaskInitList",
     ),
     Operation(
-        "CreateMultiTasks", "POST", f"{INSTANCE}/multi-tasks", create_composite, "Create a composite task", _TAG,
-        body="MultiTaskRequestBody", answer="TaskSimpleRsp",
+        "CreateMultiTasks",
+        "POST",
+        f"{INSTANCE}/multi-tasks",
+        create_composite,
+        "Create a composite task",
+        _TAG,
+        body="MultiTaskRequestBody",
+        answer="TaskSimpleRsp",
     ),
     Operation(
-        "UpdateMultiTasks", "PUT", _TASK, update_composite, "Update a stopped composite task", _TAG,
-        body="MultiTaskUpdateBody", answer="TaskSimpleRsp",
+        "UpdateMultiTasks",
+        "PUT",
+        _TASK,
+        update_composite,
+        "Update a stopped composite task",
+        _TAG,
+        body="MultiTaskUpdateBody",
+        answer="TaskSimpleRsp",
     ),
     Operation(
-        "ResetMultiTaskOffset", "POST", f"{_TASK}/reset", reset_composite, "Move a composite task's restart point",
-        _TAG, body="MultiTaskResetBody", answer="MultiTaskResetRsp",
+        "ResetMultiTaskOffset",
+        "POST",
+        f"{_TASK}/reset",
+        reset_composite,
+        "Move a composite task's restart point",
+        _TAG,
+        body="MultiTaskResetBody",
+        answer="MultiTaskResetRsp",
     ),
     Operation(
-        "CreateMultiTaskMappings", "POST", f"{_TASK}/mappings", create_mapping, "Map a table", _TAG,
-        body="MultiTaskMappingCreateBody", answer="MultiTaskMappingCreateRsp",
+        "CreateMultiTaskMappings",
+        "POST",
+        f"{_TASK}/mappings",
+        create_mapping,
+        "Map a table",
+        _TAG,
+        body="MultiTaskMappingCreateBody",
+        answer="MultiTaskMappingCreateRsp",
     ),
     Operation(
         "ListMultiTaskMappings",
@@ -438,17 +481,33 @@ OPERATIONS = [
         "List the mapped tables",
         _TAG,
         query=(
-            "limit", "offset", "source_datasource_id", "target_datasource_id", "source_table", "target_table",
+            "limit",
+            "offset",
+            "source_datasource_id",
+            "target_datasource_id",
+            "source_table",
+            "target_table",
             "table_name",
         ),
         answer="MultiTaskInitElement",
     ),
     Operation(
-        "UpdateMultiTaskMappings", "PUT", _MAPPING, update_mapping, "Change a mapped table", _TAG,
-        body="MultiTaskMappingCreateBody", answer="MultiTaskMappingCreateRsp",
+        "UpdateMultiTaskMappings",
+        "PUT",
+        _MAPPING,
+        update_mapping,
+        "Change a mapped table",
+        _TAG,
+        body="MultiTaskMappingCreateBody",
+        answer="MultiTaskMappingCreateRsp",
     ),
     Operation(
-        "DeleteMultiTaskMapping", "DELETE", _MAPPING, delete_mapping, "Remove a mapped table", _TAG,
+        "DeleteMultiTaskMapping",
+        "DELETE",
+        _MAPPING,
+        delete_mapping,
+        "Remove a mapped table",
+        _TAG,
         answer="MultiTaskMappingCreateRsp",
     ),
     Operation(

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from airflow_provider_fdi.emulator import rules, views
-from airflow_provider_fdi.emulator.api import INSTANCE, Answer, Call, Operation
+from airflow_provider_fdi.emulator.api import INSTANCE, Call, Operation
 from airflow_provider_fdi.emulator.errors import ServiceError, invalid, service_error
 from airflow_provider_fdi.emulator.routes.tasks import limit_of
 from airflow_provider_fdi.emulator.state import Datasource
@@ -52,6 +52,8 @@ def create_datasource(call: Call) -> Any:
         now = world.clock.now_ms()
         row = Datasource(created=now, updated=now, **fields)
         world.store.datasources[row.id] = row
+        if row.url is not None:
+            world.warm_up()
         return views.datasource(row, world.instance_id)
 
 
@@ -128,7 +130,8 @@ def _url(call: Call) -> str:
         row = _find(call)
     if row.url is None:
         raise service_error(
-            "FDI.3016", message=f"Failed to test the connectivity. No database stands behind type {row.type} here."
+            "FDI.3016",
+            message=f"Failed to test the connectivity. No database stands behind type {row.type} here.",
         )
     return row.url
 
@@ -165,9 +168,11 @@ def test_sql(call: Call) -> Any:
     databases = call.world.databases
     try:
         return {"columns": databases.describe(url, sql)}
-    except (ValueError, databases.errors) as error:
+    except databases.refusals as error:
         detail = str(getattr(error, "orig", None) or error)
-        raise ServiceError(400, "FDI.3035", "Invalid SQL statement.", extra={"detail": detail[:1000]}) from None
+        raise ServiceError(
+            400, "FDI.3035", "Invalid SQL statement.", extra={"detail": detail[:1000]}
+        ) from None
 
 
 _TAG = "Data source management"
@@ -182,39 +187,99 @@ OPERATIONS = [
         "List data sources",
         _TAG,
         query=(
-            "limit", "offset", "datasource_type", "sort_field", "sort_type", "name", "app_id", "custom_plugin_id",
+            "limit",
+            "offset",
+            "datasource_type",
+            "sort_field",
+            "sort_type",
+            "name",
+            "app_id",
+            "custom_plugin_id",
             "customized",
         ),
         answer="FdiPageQuery",
     ),
     Operation(
-        "CreateDatasourceInfo", "POST", f"{INSTANCE}/datasources", create_datasource, "Create a data source", _TAG,
-        success=201, body="DatasourceInfo", answer="DataSourceRsp",
+        "CreateDatasourceInfo",
+        "POST",
+        f"{INSTANCE}/datasources",
+        create_datasource,
+        "Create a data source",
+        _TAG,
+        success=201,
+        body="DatasourceInfo",
+        answer="DataSourceRsp",
     ),
     Operation(
-        "ShowDataourceDetail", "GET", _ROW, show_datasource, "Show a data source", _TAG, answer="DataSourceRsp"
+        "ShowDataourceDetail",
+        "GET",
+        _ROW,
+        show_datasource,
+        "Show a data source",
+        _TAG,
+        answer="DataSourceRsp",
     ),
     Operation(
-        "UpdateDatasourceInfo", "PUT", _ROW, update_datasource, "Replace a data source", _TAG,
-        body="DatasourceInfo", answer="DataSourceRsp",
+        "UpdateDatasourceInfo",
+        "PUT",
+        _ROW,
+        update_datasource,
+        "Replace a data source",
+        _TAG,
+        body="DatasourceInfo",
+        answer="DataSourceRsp",
     ),
     Operation(
-        "DeleteDatasourceInfoById", "DELETE", _ROW, delete_datasource, "Delete a data source", _TAG, success=204
+        "DeleteDatasourceInfoById",
+        "DELETE",
+        _ROW,
+        delete_datasource,
+        "Delete a data source",
+        _TAG,
+        success=204,
     ),
     Operation(
-        "StartTestDatasource", "POST", f"{_ROW}/test-connect", test_connect, "Test a connection", _TAG,
-        blocking=True, body="DatasourceInfo", answer="TestConnectionRsp",
+        "StartTestDatasource",
+        "POST",
+        f"{_ROW}/test-connect",
+        test_connect,
+        "Test a connection",
+        _TAG,
+        blocking=True,
+        body="DatasourceInfo",
+        answer="TestConnectionRsp",
     ),
     Operation(
-        "ListDatasourceTables", "GET", f"{_ROW}/tables", list_tables, "List tables", _TAG, blocking=True,
-        query=("position", "db_name", "db_schema", "filter"), answer="TableResponse",
+        "ListDatasourceTables",
+        "GET",
+        f"{_ROW}/tables",
+        list_tables,
+        "List tables",
+        _TAG,
+        blocking=True,
+        query=("position", "db_name", "db_schema", "filter"),
+        answer="TableResponse",
     ),
     Operation(
-        "ListDatasourceColumns", "GET", f"{_ROW}/columns", list_columns, "List the columns of a table", _TAG,
-        blocking=True, query=("position", "db_name", "table_name"), answer="ColumnQueryResponse",
+        "ListDatasourceColumns",
+        "GET",
+        f"{_ROW}/columns",
+        list_columns,
+        "List the columns of a table",
+        _TAG,
+        blocking=True,
+        query=("position", "db_name", "table_name"),
+        answer="ColumnQueryResponse",
     ),
     Operation(
-        "StartCheckDatasourceSql", "POST", f"{_ROW}/test-sql", test_sql, "Check an SQL statement", _TAG,
-        blocking=True, body="SqlCheckBody", answer="ColumnQueryResponse",
+        "StartCheckDatasourceSql",
+        "POST",
+        f"{_ROW}/test-sql",
+        test_sql,
+        "Check an SQL statement",
+        _TAG,
+        blocking=True,
+        body="SqlCheckBody",
+        answer="ColumnQueryResponse",
     ),
 ]

@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_fdi.emulator.access import Key
 from airflow_provider_fdi.emulator.api import Answer, Call, Operation
 from airflow_provider_fdi.emulator.config import Project
-from airflow_provider_fdi.emulator.errors import iam_error
+from airflow_provider_fdi.emulator.errors import ServiceError, iam_error
 from airflow_provider_fdi.emulator.views import dump
 
 
@@ -26,10 +26,10 @@ def _object(value: Any, path: str) -> dict[str, Any]:
 def _identity(call: Call) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         body = call.json()
-    except Exception:
+    except ServiceError:
         raise iam_error(400, "The request body is invalid") from None
     auth = _object(_object(body, "body").get("auth"), "auth")
-    return _object(auth.get("identity"), "identity"), auth.get("scope") or {}
+    return _object(auth.get("identity"), "identity"), _object(auth.get("scope") or {}, "scope")
 
 
 def _check(call: Call, headers: dict[str, str] | None = None) -> None:
@@ -40,6 +40,7 @@ def _scope(call: Call, scope: dict[str, Any]) -> Project | None:
     wanted = scope.get("project")
     if wanted is None:
         return None
+    wanted = _object(wanted, "project")
     for project in call.world.config.projects:
         if wanted.get("id") == project.id or (not wanted.get("id") and wanted.get("name") == project.name):
             return project
@@ -58,11 +59,13 @@ def create_token(call: Call) -> Any:
         domain = _object(identity.get("assume_role"), "assume_role").get("domain_name") or "fdi-domain"
     elif "password" in methods:
         given = _object(_object(identity.get("password"), "password").get("user"), "user")
-        domain = (given.get("domain") or {}).get("name")
+        domain = _object(given.get("domain"), "domain").get("name")
         match = [
             row
             for row in world.config.users
-            if row.name == given.get("name") and row.domain == domain and row.password == given.get("password")
+            if row.name == given.get("name")
+            and row.domain == domain
+            and row.password == given.get("password")
         ]
         if not match:
             raise iam_error(401, "The username or password is wrong.")
@@ -78,7 +81,11 @@ def create_token(call: Call) -> Any:
         "issued_at": _iso(issued),
         "methods": methods,
         "roles": [{"id": "0", "name": "op_gated_roma"}],
-        "user": {"id": "7116d09f88fa41908676fdd4b039e95b", "name": user, "domain": {"id": domain_id, "name": domain}},
+        "user": {
+            "id": "7116d09f88fa41908676fdd4b039e95b",
+            "name": user,
+            "domain": {"id": domain_id, "name": domain},
+        },
         "catalog": [],
     }
     if project is not None:
@@ -94,7 +101,14 @@ def list_projects(call: Call) -> Any:
     _check(call)
     name = call.query.get("name")
     rows = [
-        {"id": row.id, "name": row.name, "enabled": True, "is_domain": False, "domain_id": "domain", "parent_id": ""}
+        {
+            "id": row.id,
+            "name": row.name,
+            "enabled": True,
+            "is_domain": False,
+            "domain_id": "domain",
+            "parent_id": "",
+        }
         for row in call.world.config.projects
         if name is None or row.name == name
     ]
@@ -141,10 +155,23 @@ _TAG = "IAM"
 
 OPERATIONS = [
     Operation(
-        "KeystoneCreateToken", "POST", "/v3/auth/tokens", create_token, "Get a token", _TAG, success=201, access="open"
+        "KeystoneCreateToken",
+        "POST",
+        "/v3/auth/tokens",
+        create_token,
+        "Get a token",
+        _TAG,
+        success=201,
+        access="open",
     ),
     Operation(
-        "KeystoneListProjects", "GET", "/v3/projects", list_projects, "List projects", _TAG, query=("name",),
+        "KeystoneListProjects",
+        "GET",
+        "/v3/projects",
+        list_projects,
+        "List projects",
+        _TAG,
+        query=("name",),
         access="open",
     ),
     Operation(
@@ -158,11 +185,21 @@ OPERATIONS = [
         access="open",
     ),
     Operation(
-        "MetadataToken", "PUT", "/meta-data/latest/api/token", metadata_token, "Get a metadata token", _TAG,
+        "MetadataToken",
+        "PUT",
+        "/meta-data/latest/api/token",
+        metadata_token,
+        "Get a metadata token",
+        _TAG,
         access="open",
     ),
     Operation(
-        "MetadataSecurityKey", "GET", "/openstack/latest/securitykey", metadata_key, "Get the server's access key",
-        _TAG, access="open",
+        "MetadataSecurityKey",
+        "GET",
+        "/openstack/latest/securitykey",
+        metadata_key,
+        "Get the server's access key",
+        _TAG,
+        access="open",
     ),
 ]

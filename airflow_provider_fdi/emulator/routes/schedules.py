@@ -83,7 +83,9 @@ def create_schedule(call: Call) -> Any:
         task = _task(call)
         body = call.json_object()
         if task.type != "TIMING" or task.composite:
-            raise service_error("FDI.3002", message="Invalid parameters. Only a scheduled task has a schedule.")
+            raise service_error(
+                "FDI.3002", message="Invalid parameters. Only a scheduled task has a schedule."
+            )
         if task.schedule is not None and world.switches.second_schedule == "refuse":
             raise service_error("FDI.3002", message="Invalid parameters. The task already has a schedule.")
         task.schedule = read_schedule(body, task.id, world.clock.now_ms(), world.switches.default_timezone)
@@ -100,7 +102,9 @@ def update_schedule(call: Call) -> Any:
         old = task.schedule
         if old is None or old.id != call.params["dispatch_id"]:
             raise service_error("ROMA.00110006")
-        row = read_schedule(call.json_object(), task.id, world.clock.now_ms(), world.switches.default_timezone)
+        row = read_schedule(
+            call.json_object(), task.id, world.clock.now_ms(), world.switches.default_timezone
+        )
         row.id, row.created = old.id, old.created
         task.schedule = row
         task.touch()
@@ -128,12 +132,32 @@ _PATH = f"{INSTANCE}/tasks/{{task_id}}/dispatches"
 
 OPERATIONS = [
     Operation(
-        "CreateDispatches", "POST", _PATH, create_schedule, "Create a task's schedule", _TAG,
-        body="TaskDispatch", answer="TaskDispatchRsp",
+        "CreateDispatches",
+        "POST",
+        _PATH,
+        create_schedule,
+        "Create a task's schedule",
+        _TAG,
+        body="TaskDispatch",
+        answer="TaskDispatchRsp",
     ),
-    Operation("ShowDispatches", "GET", _PATH, show_schedule, "Show a task's schedule", _TAG, answer="TaskDispatchRsp"),
     Operation(
-        "UpdateDispatches", "PUT", f"{_PATH}/{{dispatch_id}}", update_schedule, "Replace a task's schedule", _TAG,
-        body="TaskDispatch", answer="TaskDispatchRsp",
+        "ShowDispatches",
+        "GET",
+        _PATH,
+        show_schedule,
+        "Show a task's schedule",
+        _TAG,
+        answer="TaskDispatchRsp",
+    ),
+    Operation(
+        "UpdateDispatches",
+        "PUT",
+        f"{_PATH}/{{dispatch_id}}",
+        update_schedule,
+        "Replace a task's schedule",
+        _TAG,
+        body="TaskDispatch",
+        answer="TaskDispatchRsp",
     ),
 ]

@@ -187,7 +187,8 @@ def list_tasks(call: Call) -> Any:
         elif query.get("sort_type", "").upper() == "DESC":
             tasks = tasks[::-1]
         rows = [
-            views.task_brief(task, world.instance_id, world.switches) for task in tasks[offset : offset + limit]
+            views.task_brief(task, world.instance_id, world.switches)
+            for task in tasks[offset : offset + limit]
         ]
         return Answer(views.page(len(tasks), rows))
 
@@ -265,11 +266,22 @@ OPERATIONS = [
         answer="TaskResponseV2",
     ),
     Operation(
-        "ListTasks", "GET", f"{INSTANCE}/tasks", list_tasks, "List tasks", _TAG, query=_LIST_QUERY,
+        "ListTasks",
+        "GET",
+        f"{INSTANCE}/tasks",
+        list_tasks,
+        "List tasks",
+        _TAG,
+        query=_LIST_QUERY,
         answer="FdiTaskPageQuery",
     ),
     Operation(
-        "CountTasks", "GET", f"{INSTANCE}/statistics/tasks", count_tasks, "Count tasks by state", _TAG,
+        "CountTasks",
+        "GET",
+        f"{INSTANCE}/statistics/tasks",
+        count_tasks,
+        "Count tasks by state",
+        _TAG,
         answer="TaskStatistics",
     ),
     Operation(
@@ -286,7 +298,12 @@ OPERATIONS = [
     Operation("DeleteTask", "DELETE", _TASK, delete_task, "Delete a stopped task", _TAG, success=204),
     Operation("RunTask", "POST", f"{_TASK}/run", run_task, "Run a task once, now", _TAG),
     Operation(
-        "StopTask", "POST", f"{_TASK}/terminate", terminate_task, "Stop what a task is executing", _TAG,
+        "StopTask",
+        "POST",
+        f"{_TASK}/terminate",
+        terminate_task,
+        "Stop what a task is executing",
+        _TAG,
         answer="Message",
     ),
 ]

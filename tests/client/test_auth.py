@@ -1,0 +1,420 @@
+from __future__ import annotations
+
+import datetime as dt
+import pickle
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_fdi.client import (
+    AkSkAuth,
+    FdiAuthError,
+    FdiClient,
+    FdiConnectionError,
+    FdiError,
+    FdiInvalidRequestError,
+    FdiServerError,
+    RetryPolicy,
+    SdkAuth,
+    StaticTokenAuth,
+    TokenAuth,
+)
+from airflow_provider_fdi.client import auth as auth_module
+from tests.client.conftest import PROJECT
+from tests.client.loopback import Reply, Seen, Service, closed_port
+
+PASSWORD = "pa$$wörd-that-nobody-may-see"
+TASK = Reply(200, {"task": {"task_id": "t"}})
+EXPIRED = Reply(401, {"error_code": "APIGW.0307", "error_msg": "The token must be updated."})
+MakeClient = Callable[..., FdiClient]
+
+
+class Iam:
+    """IAM and FDI in one: tokens are numbered; ``good`` tells which ones FDI takes."""
+
+    def __init__(self, service: Service, lifetime: float = 86_400.0) -> None:
+        self.lifetime = lifetime
+        self.good: Callable[[str], bool] = lambda token: True
+        self.login: Callable[[Seen], Reply] | None = None
+        self.issued = 0
+        self.logins: list[Seen] = []
+        self.calls: list[Seen] = []
+        service.always(self)
+
+    def __call__(self, seen: Seen) -> Reply:
+        if seen.path != "/v3/auth/tokens":
+            self.calls.append(seen)
+            return TASK if self.good(seen.headers["X-Auth-Token"]) else EXPIRED
+        self.logins.append(seen)
+        if self.login is not None:
+            return self.login(seen)
+        self.issued += 1
+        ends = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=self.lifetime)
+        text = ends.strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
+        body = {"token": {"expires_at": text, "project": {"id": PROJECT, "name": "cn-north-4"}}}
+        return Reply(201, body, {"X-Subject-Token": f"MIItoken-{self.issued}"})
+
+
+@pytest.fixture
+def iam(service: Service) -> Iam:
+    return Iam(service)
+
+
+def token_auth(service: Service, **options: Any) -> TokenAuth:
+    options.setdefault("project_name", "cn-north-4")
+    options.setdefault("proxies", {})
+    return TokenAuth(service.url, "fdi-user", PASSWORD, "fdi-domain", **options)
+
+
+def test_login_sends_the_documented_body(service: Service, iam: Iam, make_client: MakeClient) -> None:
+    make_client(token_auth(service)).get_task("t")
+    login, call = service.seen
+    assert (login.method, login.target) == ("POST", "/v3/auth/tokens?nocatalog=true")
+    assert login.json == {
+        "auth": {
+            "identity": {
+                "methods": ["password"],
+                "password": {
+                    "user": {"name": "fdi-user", "password": PASSWORD, "domain": {"name": "fdi-domain"}}
+                },
+            },
+            "scope": {"project": {"name": "cn-north-4"}},
+        }
+    }
+    assert call.headers["X-Auth-Token"] == "MIItoken-1"
+
+
+def test_one_login_serves_many_calls(service: Service, iam: Iam, make_client: MakeClient) -> None:
+    client = make_client(token_auth(service, project_id=PROJECT))
+    for _ in range(3):
+        client.get_task("t")
+    assert len(iam.logins) == 1
+    assert iam.logins[0].json["auth"]["scope"] == {"project": {"id": PROJECT}}
+
+
+def test_project_id_is_learned_from_the_token(service: Service, iam: Iam) -> None:
+    assert token_auth(service).project_id == PROJECT
+    assert token_auth(service, project_id="given").project_id == "given"
+    assert len(iam.logins) == 1
+
+
+def test_token_is_renewed_before_it_ends(
+    service: Service, iam: Iam, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client(token_auth(service))
+    client.get_task("t")
+    now = time.monotonic()
+    for later, logins in ((86_400 - 601, 1), (86_400 - 595, 2)):
+        monkeypatch.setattr(auth_module.time, "monotonic", lambda later=later: now + later)
+        client.get_task("t")
+        assert len(iam.logins) == logins
+
+
+def test_short_lived_token_is_kept_for_most_of_its_life(
+    service: Service, iam: Iam, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    iam.lifetime = 100
+    client = make_client(token_auth(service))
+    client.get_task("t")
+    now = time.monotonic()
+    for later, logins in ((92, 1), (97, 2)):
+        monkeypatch.setattr(auth_module.time, "monotonic", lambda later=later: now + later)
+        client.get_task("t")
+        assert len(iam.logins) == logins
+
+
+def test_401_renews_once_and_repeats_once(service: Service, iam: Iam, make_client: MakeClient) -> None:
+    iam.good = lambda token: token != "MIItoken-1"
+    task = make_client(token_auth(service)).get_task("t")
+    assert task.task_id == "t"
+    assert [c.headers["X-Auth-Token"] for c in iam.calls] == ["MIItoken-1", "MIItoken-2"]
+
+
+def test_second_401_is_final(service: Service, iam: Iam, make_client: MakeClient) -> None:
+    iam.good = lambda token: False
+    with pytest.raises(FdiAuthError) as caught:
+        make_client(token_auth(service)).get_task("t")
+    assert (len(iam.calls), len(iam.logins), caught.value.attempts) == (2, 2, 2)
+
+
+def test_service_that_refuses_every_token_does_not_make_us_log_in_for_ever(
+    service: Service, iam: Iam, make_client: MakeClient
+) -> None:
+    iam.good = lambda token: False
+    client = make_client(token_auth(service))
+    for _ in range(10):
+        with pytest.raises(FdiAuthError):
+            client.get_task("t")
+    assert len(iam.logins) <= 1 + auth_module.MAX_RENEWALS_ON_401
+
+
+def test_401_renewal_also_holds_for_a_run_that_must_not_be_sent_twice(
+    service: Service, iam: Iam, make_client: MakeClient
+) -> None:
+    iam.good = lambda token: token != "MIItoken-1"
+    make_client(token_auth(service)).run_task("t", resend=False)
+    assert len(iam.calls) == 2
+
+
+def test_32_threads_and_an_expiring_token_make_one_renewal(
+    service: Service, iam: Iam, make_client: MakeClient
+) -> None:
+    client = make_client(token_auth(service))
+    client.get_task("t")
+    iam.good = lambda token: token != "MIItoken-1"
+    barrier = threading.Barrier(32)
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        barrier.wait()
+        try:
+            client.get_task("t")
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(iam.logins) == 2
+
+
+def test_32_threads_without_a_token_log_in_once(service: Service, iam: Iam, make_client: MakeClient) -> None:
+    client = make_client(token_auth(service))
+    threads = [threading.Thread(target=client.get_task, args=("t",)) for _ in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(iam.logins) == 1
+    assert len(iam.calls) == 32
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_refused_login_is_never_tried_again(
+    status: int, service: Service, iam: Iam, make_client: MakeClient
+) -> None:
+    words = f"The username or password {PASSWORD} is wrong."
+    iam.login = lambda seen: Reply(
+        status, {"error": {"code": status, "message": words, "title": "Unauthorized"}}
+    )
+    client = make_client(token_auth(service))
+    for _ in range(5):
+        with pytest.raises(FdiAuthError, match="The username or password") as caught:
+            client.get_task("t")
+        assert PASSWORD not in str(caught.value)
+        assert not caught.value.ambiguous
+        assert caught.value.operation == "get_task"
+    assert len(iam.logins) == 1
+    assert iam.calls == []
+
+
+def test_wrong_password_of_32_threads_is_sent_once(
+    service: Service, iam: Iam, make_client: MakeClient
+) -> None:
+    iam.login = lambda seen: Reply(401, {"error": {"code": 401, "message": "no"}}, delay=0.05)
+    client = make_client(token_auth(service))
+    kinds: list[type] = []
+
+    def work() -> None:
+        try:
+            client.get_task("t")
+        except FdiError as error:
+            kinds.append(type(error))
+
+    threads = [threading.Thread(target=work) for _ in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert kinds == [FdiAuthError] * 32
+    assert len(iam.logins) == 1
+
+
+def test_iam_failing_for_a_while_is_no_auth_error(
+    service: Service, iam: Iam, make_client: MakeClient
+) -> None:
+    replies = [Reply(503), Reply(500)]
+    iam.login = lambda seen: replies.pop(0)
+    with pytest.raises(FdiServerError) as caught:
+        make_client(token_auth(service), retry=RetryPolicy(max_attempts=2, backoff=0)).run_task("t")
+    assert not caught.value.ambiguous
+    assert (len(iam.logins), caught.value.attempts) == (2, 0)
+    iam.login = None
+    make_client(token_auth(service)).run_task("t")
+
+
+def test_iam_out_of_reach_is_a_connection_error_that_started_nothing(make_client: MakeClient) -> None:
+    auth = TokenAuth(f"http://127.0.0.1:{closed_port()}", "u", PASSWORD, "d", project_name="p", proxies={})
+    with pytest.raises(FdiConnectionError, match="log in to IAM") as caught:
+        make_client(auth, retry=RetryPolicy(max_attempts=2, backoff=0)).run_task("t")
+    assert not caught.value.ambiguous
+
+
+def test_failing_renewal_does_not_matter_while_the_token_lasts(
+    service: Service, iam: Iam, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client(token_auth(service))
+    client.get_task("t")
+    iam.login = lambda seen: Reply(503)
+    now = time.monotonic()
+    monkeypatch.setattr(auth_module.time, "monotonic", lambda: now + 86_400 - 300)
+    client.get_task("t")
+    client.get_task("t")
+    assert len(iam.logins) == 2
+
+
+def test_login_answered_by_a_page_is_no_login(service: Service, make_client: MakeClient) -> None:
+    service.always(Reply(200, b"<html>portal</html>", {"Content-Type": "text/html"}))
+    with pytest.raises(FdiError, match="without a token"):
+        make_client(token_auth(service)).get_task("t")
+
+
+def test_login_needs_a_project() -> None:
+    with pytest.raises(FdiInvalidRequestError, match="project_id or project_name"):
+        TokenAuth("https://iam.example.com", "u", "p", "d")
+
+
+def test_login_over_plain_http_needs_allow_http() -> None:
+    with pytest.raises(FdiInvalidRequestError, match="iam_endpoint"):
+        TokenAuth("http://iam.example.com", "u", "p", "d", project_name="x")
+    TokenAuth("http://iam.example.com", "u", "p", "d", project_name="x", allow_http=True)
+
+
+# Signatures
+
+REFUSED = Reply(401, {"error_code": "APIGW.0301", "error_msg": "Incorrect IAM: verify aksk signature fail"})
+
+
+def test_bad_signature_is_never_sent_twice(service: Service, make_client: MakeClient) -> None:
+    service.always(REFUSED)
+    auth = AkSkAuth("AK", "SKsecret")
+    for client in (make_client(auth), make_client(auth)):
+        for call in (client.count_tasks, lambda: client.run_task("t"), lambda: client.delete_task("t")):  # noqa: B023
+            with pytest.raises(FdiAuthError, match="verify aksk signature fail") as caught:
+                call()
+            assert not caught.value.ambiguous
+    assert len(service.seen) == 1
+
+
+def test_bad_signature_of_many_threads_is_sent_once(service: Service, make_client: MakeClient) -> None:
+    service.always(Reply(401, {"error_code": "APIGW.0301", "error_msg": "fail"}, delay=0.05))
+    client = make_client(AkSkAuth("AK", "SKsecret"))
+    with pytest.raises(FdiAuthError):
+        client.start_tasks([f"t{i}" for i in range(100)], max_parallel_requests=10)
+    assert len(service.seen) == 1
+
+
+def test_good_signatures_go_out_side_by_side(service: Service, make_client: MakeClient) -> None:
+    client = make_client(AkSkAuth("AK", "SKsecret"))
+    client.run_task("t")
+    ids = [f"t{i}" for i in range(100)]
+    service.always(
+        lambda seen: Reply(200, {"success_count": len(seen.json["list"]), "failure_count": 0}, delay=0.05)
+    )
+    assert len(client.start_tasks(ids, max_parallel_requests=10).succeeded) == 100
+    assert service.most_in_flight > 4
+
+
+def test_static_token_that_is_refused_is_not_repeated(service: Service, make_client: MakeClient) -> None:
+    service.always(EXPIRED)
+    with pytest.raises(FdiAuthError, match="The token must be updated") as caught:
+        make_client(StaticTokenAuth("MIItoken")).get_task("t")
+    assert caught.value.error_code == "APIGW.0307"
+    assert len(service.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        StaticTokenAuth("hidden-one"),
+        AkSkAuth("AKIDhidden-one", "hidden-one", security_token="hidden-one"),
+        TokenAuth("https://iam.example.com", "u", "hidden-one", "d", project_name="p", proxies={}),
+    ],
+    ids=lambda a: type(a).__name__,
+)
+def test_credentials_are_neither_shown_nor_pickled(auth: Any) -> None:
+    assert "hidden-one" not in f"{auth!r} {auth!s}"
+    with pytest.raises(TypeError):
+        pickle.dumps(auth)
+
+
+@pytest.mark.parametrize("token", ["", "   ", "a\nb", "日", "a\x00b", None, 7])
+def test_token_that_no_header_can_hold_is_refused_without_being_shown(token: Any) -> None:
+    with pytest.raises(FdiInvalidRequestError) as caught:
+        StaticTokenAuth(token)
+    assert "a\nb" not in str(caught.value)
+
+
+# The official SDK's chain
+
+
+def test_sdk_chain_takes_credentials_of_the_environment(
+    service: Service, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("huaweicloudsdkcore")
+    monkeypatch.setenv("HUAWEICLOUD_SDK_AK", "AKofTheEnvironment")
+    monkeypatch.setenv("HUAWEICLOUD_SDK_SK", "SKofTheEnvironment")
+    monkeypatch.setenv("HUAWEICLOUD_SDK_PROJECT_ID", PROJECT)
+    auth = SdkAuth()
+    assert auth.project_id == PROJECT
+    client = make_client(auth)
+    service.always(TASK)
+    client.get_task("t")
+    client.get_task("t")
+    assert service.last.headers["Authorization"].startswith("SDK-HMAC-SHA256 Access=AKofTheEnvironment,")
+    assert service.last.headers["X-Project-Id"] == PROJECT
+    assert "SKofTheEnvironment" not in repr(auth)
+
+
+class Provider:
+    """A provider whose credentials a test changes."""
+
+    def __init__(self, *keys: tuple[str, str]) -> None:
+        self.keys = list(keys)
+
+    def get_credentials(self) -> Any:
+        from huaweicloudsdkcore.auth.credentials import BasicCredentials
+
+        return BasicCredentials(*(self.keys.pop(0) if len(self.keys) > 1 else self.keys[0]))
+
+
+def test_sdk_chain_is_asked_again_after_a_401(service: Service, make_client: MakeClient) -> None:
+    pytest.importorskip("huaweicloudsdkcore")
+    service.then(REFUSED).always(TASK)
+    make_client(SdkAuth(provider=Provider(("AK1", "SK1"), ("AK2", "SK2")))).get_task("t")
+    used = [seen.headers["Authorization"].split(",")[0] for seen in service.seen]
+    assert used == ["SDK-HMAC-SHA256 Access=AK1", "SDK-HMAC-SHA256 Access=AK2"]
+
+
+def test_sdk_chain_with_the_same_bad_key_sends_once(service: Service, make_client: MakeClient) -> None:
+    pytest.importorskip("huaweicloudsdkcore")
+    service.always(REFUSED)
+    client = make_client(SdkAuth(provider=Provider(("AK1", "SK1"))))
+    for _ in range(3):
+        with pytest.raises(FdiAuthError):
+            client.get_task("t")
+    assert len(service.seen) == 1
+
+
+def test_sdk_chain_that_finds_nothing_says_so(make_client: MakeClient) -> None:
+    pytest.importorskip("huaweicloudsdkcore")
+    from huaweicloudsdkcore.exceptions.exceptions import ApiValueError
+
+    class Nothing:
+        def get_credentials(self) -> Any:
+            raise ApiValueError("no credentials here")
+
+    with pytest.raises(FdiAuthError, match="no credentials here"):
+        make_client(SdkAuth(provider=Nothing())).get_task("t")
+
+
+def test_without_the_sdk_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "huaweicloudsdkcore.auth.provider", None)
+    with pytest.raises(FdiInvalidRequestError, match=r"airflow-provider-fdi\[sdk\]"):
+        SdkAuth()

@@ -1,0 +1,673 @@
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from airflow_provider_fdi.client import (
+    ExecuteStatus,
+    FdiAuthError,
+    FdiClient,
+    FdiConflictError,
+    FdiConnectionError,
+    FdiError,
+    FdiInvalidRequestError,
+    FdiNotFoundError,
+    FdiProtocolError,
+    FdiResponseError,
+    FdiServerError,
+    RetryPolicy,
+    StaticTokenAuth,
+    TaskStatus,
+    TaskType,
+)
+from tests.client.conftest import BASE, INSTANCE, PROJECT, TOKEN
+from tests.client.loopback import Reply, Seen, Service
+
+MakeClient = Callable[..., FdiClient]
+NULLS = [Reply(200, b"null"), Reply(200), Reply(200, {}), Reply(204)]
+common = {
+    "task_name": "fdi_task",
+    "task_type": "TIMING",
+    "source_datasource_id": "s",
+    "target_datasource_id": "t",
+    "task_detail": {"名": "值"},
+}
+
+# Documented requests
+
+
+def test_create_task_sends_the_documented_body(service: Service, client: FdiClient) -> None:
+    service.always(Reply(200, b"null"))
+    assert client.create_task(**common, description="mysql", task_tag="fdi_autotest") is None
+    assert (service.last.method, service.last.target) == ("POST", f"{BASE}/tasks")
+    assert service.last.json == {
+        "task": {
+            "task_name": "fdi_task",
+            "task_type": "TIMING",
+            "source_datasource_id": "s",
+            "target_datasource_id": "t",
+            "description": "mysql",
+            "task_tag": "fdi_autotest",
+        },
+        "task_detail": '{"名": "值"}',
+    }
+
+
+def test_create_schedule_sends_the_documented_body_with_the_time_as_a_number(
+    service: Service, client: FdiClient
+) -> None:
+    service.always(Reply(200, {"dispatch_id": "d", "start_datetime": 1605339505609}))
+    schedule = client.create_schedule(
+        "t", start_time="2020-11-14T07:38:25.609Z", period="DAY", dispatch_interval=1, remark="123"
+    )
+    assert service.last.json == {
+        "use_quartz_cron": False,
+        "remark": "123",
+        "start_datetime": 1605339505609,
+        "period": "DAY",
+        "dispatch_interval": 1,
+    }
+    assert schedule.start_time == 1605339505609
+
+
+def test_cron_is_sent_in_quartz_form(service: Service, client: FdiClient) -> None:
+    service.always(Reply(200, {"dispatch_id": "d"}))
+    client.create_schedule("t", cron="30 6 * * 1-5", cron_timezone="GMT+08:00")
+    assert service.last.json == {
+        "use_quartz_cron": True,
+        "cron": "0 30 6 ? * 2-6",
+        "cron_timezone": "GMT+08:00",
+    }
+
+
+def test_automatic_mapping_is_a_form_outside_the_instance(service: Service, client: FdiClient) -> None:
+    service.always(Reply(200))
+    client.auto_create_mappings(
+        source_datasource_id="s", target_datasource_id="t", task_type="REALTIME", source_tables=["a.b", "c.*"]
+    )
+    assert service.last.target == f"/v2/{PROJECT}/fdi/multi-tasks/mappings/auto"
+    assert service.last.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    form = dict(pair.split("=") for pair in unquote(service.last.body.decode()).split("&"))
+    assert form == {
+        "source_ds_id": "s",
+        "target_ds_id": "t",
+        "task_type": "1",
+        "source_select_mapping_tables": "a.b,c.*",
+    }
+
+
+def test_operations_that_the_sdk_lacks(service: Service, client: FdiClient) -> None:
+    service.always(
+        Reply(200, {"id": "r", "mapping_id": "m", "columns": [{"field_name": "A"}], "mappings": []})
+    )
+    client.get_run_steps("t", "run 1")
+    client.list_mappings("t", source_table="S.A")
+    client.update_mapping(
+        "t", "m", source_datasource_id="s", target_datasource_id="t", source_table="a", target_table="b"
+    )
+    assert [c.field_name for c in client.test_sql("d", "select 1")] == ["A"]
+    assert [(s.method, s.target.removeprefix(BASE)) for s in service.seen] == [
+        ("GET", "/tasks/t/monitor-logs/run%201"),
+        ("GET", "/multi-tasks/t/mappings?limit=999&offset=0&source_table=S.A"),
+        ("PUT", "/multi-tasks/t/mappings/m"),
+        ("POST", "/datasources/d/test-sql"),
+    ]
+    assert service.last.json == {"sql": "select 1"}
+
+
+def test_all_documented_operations_have_a_method() -> None:
+    names = """create_task update_task get_task delete_task list_tasks count_tasks run_task terminate_task
+        batch_operate_tasks start_tasks stop_tasks create_schedule get_schedule update_schedule
+        init_composite_task create_composite_task update_composite_task reset_composite_task
+        create_mapping list_mappings update_mapping delete_mapping auto_create_mappings
+        list_task_monitors list_runs get_run_steps
+        create_datasource get_datasource list_datasources update_datasource delete_datasource test_datasource
+        list_tables list_columns test_sql""".split()
+    assert [n for n in names if not callable(getattr(FdiClient, n, None))] == []
+    assert len(names) == 33 + 2  # start_tasks and stop_tasks share an operation with batch_operate_tasks
+
+
+# Tolerance
+
+
+@pytest.mark.parametrize("reply", NULLS, ids=str)
+def test_nothing_as_the_answer_to_a_write(reply: Reply, service: Service, client: FdiClient) -> None:
+    service.always(reply)
+    assert client.create_task(**common) is None
+    assert client.update_task("t", **common) is None
+    assert client.get_schedule("t") is None
+    assert client.create_composite_task(task_name="abc", operation_types=["INSERT"]) is None
+    assert client.list_tables("d", position="SOURCE") == ()
+    assert len(client.list_tasks()) == 0
+    client.delete_task("t")
+    client.terminate_task("t")
+    client.reset_composite_task("t")
+    client.delete_mapping("t", "m")
+    client.run_task("t")
+
+
+@pytest.mark.parametrize("reply", NULLS, ids=str)
+def test_nothing_is_no_answer_where_something_is_needed(
+    reply: Reply, service: Service, client: FdiClient
+) -> None:
+    service.always(reply)
+    calls: list[Callable[[], Any]] = [
+        lambda: client.get_task("t"),
+        lambda: client.batch_operate_tasks("start", ["t"]),
+        lambda: client.create_schedule("t", cron="@daily"),
+        lambda: client.init_composite_task(),
+        lambda: client.get_run_steps("t", "r"),
+    ]
+    for call in calls:
+        with pytest.raises(FdiProtocolError):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("reply", "there"),
+    [
+        (Reply(404, {"error_code": "FDI.3083", "error_msg": "no plan"}), True),
+        (Reply(404), True),
+        (Reply(404, {"error_code": "FDI.3081", "error_msg": "no task"}), False),
+        (Reply(404, {"code": 404, "reason": {"error_code": "FDI.3180", "error_msg": "no"}}), False),
+        (Reply(404, {"error_code": "APIGW.0101", "error_msg": "no API"}), False),
+        (Reply(404, b"<html>nginx</html>", {"Content-Type": "text/html"}), False),
+    ],
+    ids=str,
+)
+def test_no_schedule_is_told_from_no_task(
+    reply: Reply, there: bool, service: Service, client: FdiClient
+) -> None:
+    service.always(reply)
+    if there:
+        assert client.get_schedule("t") is None
+    else:
+        with pytest.raises(FdiNotFoundError):
+            client.get_schedule("t")
+
+
+@pytest.mark.parametrize("form", ["list", "init_result", "body", "single"])
+def test_init_answers_in_any_documented_form(form: str, service: Service, client: FdiClient) -> None:
+    element = {"task_id": "a9", "mappings": [{"id": "m", "source_table": "S.A"}], "mappings_total_count": 12}
+    body = {"list": [element], "single": element}.get(form, {form: [element]})
+    service.always(Reply(200, body))
+    (found,) = client.init_composite_task(source_datasource_id="s")
+    assert (found.task_id, found.mappings[0].mapping_id, found.mappings_total_count) == ("a9", "m", 12)
+
+
+def test_listing_tells_the_servers_time_of_its_first_page(service: Service, client: FdiClient) -> None:
+    service.always(Reply(200, {"total": 0, "entities": []}))
+    listing = client.list_runs("t", begin_time=dt.datetime(2020, 1, 1, tzinfo=dt.timezone.utc))
+    assert listing.server_time is not None
+    assert abs(listing.server_time - dt.datetime.now().timestamp() * 1000) < 5000
+    assert ("begin_time", "1577836800000") in service.last.query
+
+
+def test_filters_take_enums_and_words(service: Service, client: FdiClient) -> None:
+    service.always(Reply(200, {"total": 0, "entities": []}))
+    client.list_tasks(
+        status=TaskStatus.STOPPED, task_type=TaskType.REALTIME, execute_status=ExecuteStatus.ERROR
+    )
+    assert dict(service.last.query) == {
+        "status": "0",
+        "task_type": "realtime",
+        "execute_status": "ERROR",
+        "limit": "999",
+        "offset": "0",
+    }
+
+
+# Paging
+
+
+def rows(count: int, kind: str) -> list[dict[str, Any]]:
+    return [{kind: f"{kind}{i:05}", "execute_status": "SUCCESS"} for i in range(count)]
+
+
+class Paged:
+    """A listing that counts as the service may do it."""
+
+    def __init__(
+        self,
+        entities: list[dict[str, Any]],
+        *,
+        base: int,
+        by_page: bool = False,
+        clamp: int = 999,
+        total: bool = True,
+    ) -> None:
+        self.entities, self.base, self.by_page, self.clamp, self.total = entities, base, by_page, clamp, total
+
+    def __call__(self, seen: Seen) -> Reply:
+        query = dict(seen.query)
+        limit = min(int(query["limit"]), self.clamp)
+        offset = max(int(query["offset"]), self.base) - self.base
+        start = offset * limit if self.by_page else offset
+        page = self.entities[start : start + limit]
+        body: dict[str, Any] = {"size": len(page), "entities": page}
+        if self.total:
+            body["total"] = len(self.entities)
+        return Reply(200, body)
+
+
+@pytest.mark.parametrize("count", [0, 1, 998, 999, 1000, 1998, 2500])
+@pytest.mark.parametrize("by_page", [False, True], ids=["rows", "pages"])
+@pytest.mark.parametrize("clamp", [999, 500])
+def test_all_pages_of_the_monitors_whatever_offset_means(
+    count: int, by_page: bool, clamp: int, service: Service, client: FdiClient
+) -> None:
+    service.always(Paged(rows(count, "task_id"), base=1, by_page=by_page, clamp=clamp))
+    found = client.list_task_monitors()
+    assert [m.task_id for m in found] == [r["task_id"] for r in rows(count, "task_id")]
+    assert found.total == count
+    assert service.seen[0].query == [("limit", "999"), ("offset", "1")]
+    if clamp == 999:
+        pages = max(1, -(-count // 999))
+        assert len(service.seen) == pages + (1 if by_page and pages > 1 else 0)
+
+
+@pytest.mark.parametrize("count", [0, 999, 1000, 2500])
+@pytest.mark.parametrize("total", [True, False])
+def test_all_pages_of_the_runs(count: int, total: bool, service: Service, client: FdiClient) -> None:
+    service.always(Paged(rows(count, "id"), base=1, total=total))
+    found = client.list_runs("t")
+    assert [r.run_id for r in found] == [r["id"] for r in rows(count, "id")]
+    assert found.total == count
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1000, 2500])
+@pytest.mark.parametrize("clamp", [999, 200])
+def test_all_pages_of_the_tasks(count: int, clamp: int, service: Service, client: FdiClient) -> None:
+    service.always(Paged(rows(count, "task_id"), base=0, clamp=clamp))
+    found = client.list_tasks()
+    assert [t.task_id for t in found] == [r["task_id"] for r in rows(count, "task_id")]
+    assert service.seen[0].query == [("limit", "999"), ("offset", "0")]
+
+
+def test_all_pages_of_the_datasources(service: Service, client: FdiClient) -> None:
+    service.always(Paged(rows(450, "datasource_id"), base=0, clamp=200))
+    assert len(client.list_datasources()) == 450
+    assert [dict(s.query)["offset"] for s in service.seen] == ["0", "200", "400"]
+
+
+def test_all_pages_of_the_mappings(service: Service, client: FdiClient) -> None:
+    found = [{"id": f"m{i}", "source_table": f"S.{i}"} for i in range(1500)]
+
+    def answer(seen: Seen) -> Reply:
+        offset = int(dict(seen.query)["offset"])
+        return Reply(200, {"task_id": "t", "total": 1500, "mappings": found[offset : offset + 999]})
+
+    service.always(answer)
+    assert [m.mapping_id for m in client.list_mappings("t")] == [m["id"] for m in found]
+
+
+def test_rows_that_shift_while_paging_come_once(service: Service, client: FdiClient) -> None:
+    all_rows = rows(1500, "id")
+    service.then(
+        Reply(200, {"total": 1500, "entities": all_rows[:999]}),
+        Reply(200, {"total": 1500, "entities": all_rows[990:]}),
+    )
+    assert len(client.list_runs("t")) == 1500
+
+
+def test_first_page_only(service: Service, client: FdiClient) -> None:
+    service.always(Paged(rows(5000, "task_id"), base=1))
+    found = client.list_task_monitors(max_pages=1)
+    assert (len(found), found.total, len(service.seen)) == (999, 5000, 1)
+
+
+def test_pages_of_the_monitors_are_asked_for_one_by_one(service: Service, client: FdiClient) -> None:
+    service.always(Paged(rows(5000, "task_id"), base=1))
+    pages = client.task_monitor_pages(limit=100)
+    assert (len(next(pages)), len(next(pages)), len(service.seen)) == (100, 100, 2)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda seen: Reply(200, {"total": 10**12, "entities": rows(999, "id")}),
+        lambda seen: Reply(200, {"total": 10**12, "entities": []}),
+        lambda seen: Reply(200, {"total": 10**12, "entities": ["x", 1, None]}),
+        lambda seen: Reply(200, {"entities": rows(999, "id")}),
+        lambda seen: Reply(200, {"total": -5, "entities": rows(3, "id")}),
+        lambda seen: Reply(200, {"total": "many", "entities": rows(999, "id")}),
+    ],
+)
+def test_listing_ends_whatever_the_service_says(
+    answer: Callable[[Seen], Reply], service: Service, client: FdiClient
+) -> None:
+    service.always(answer)
+    client.list_runs("t")
+    assert len(service.seen) <= 3
+
+
+# Batches
+
+
+def batch(seen: Seen, **failures: tuple[str, str]) -> Reply:
+    ids = [row["task_id"] for row in seen.json["list"]]
+    bad = [
+        {"task_id": i, "task_name": f"n{i}", "error_code": failures[i][0], "error_msg": failures[i][1]}
+        for i in ids
+        if i in failures
+    ]
+    good = [
+        {"task_id": i, "task_name": f"n{i}", "error_code": "", "error_msg": ""}
+        for i in ids
+        if i not in failures
+    ]
+    return Reply(
+        200, {"success_count": len(good), "failure_count": len(bad), "success": good, "failure": bad}
+    )
+
+
+IDS = [f"t{i}" for i in range(25)]
+
+
+def test_25_tasks_are_three_requests_with_the_documented_bodies(service: Service, client: FdiClient) -> None:
+    service.always(batch)
+    result = client.start_tasks(IDS)
+    sent = sorted((s.json for s in service.seen), key=lambda body: int(body["list"][0]["task_id"][1:]))
+    assert sent == [
+        {"action_id": "start", "list": [{"task_id": i} for i in chunk]}
+        for chunk in (IDS[:10], IDS[10:20], IDS[20:])
+    ]
+    assert [i.task_id for i in result.succeeded] == IDS
+    assert result.failed == ()
+
+
+def test_failures_keep_their_code_and_words(service: Service, client: FdiClient) -> None:
+    service.always(lambda seen: batch(seen, t3=("FDI.3081", "gone"), t12=("FDI.3023", "running")))
+    result = client.stop_tasks(IDS)
+    assert [(i.task_id, i.error_code, i.error_msg) for i in result.failed] == [
+        ("t3", "FDI.3081", "gone"),
+        ("t12", "FDI.3023", "running"),
+    ]
+    assert [i.task_id for i in result.succeeded] == [i for i in IDS if i not in ("t3", "t12")]
+
+
+def test_repeated_ids_are_sent_once(service: Service, client: FdiClient) -> None:
+    service.always(batch)
+    assert [i.task_id for i in client.start_tasks(["b", "a", "b"]).succeeded] == ["b", "a"]
+    assert service.last.json["list"] == [{"task_id": "b"}, {"task_id": "a"}]
+
+
+def test_refusal_of_a_whole_request_is_broken_down_to_its_tasks(service: Service, client: FdiClient) -> None:
+    def answer(seen: Seen) -> Reply:
+        ids = [row["task_id"] for row in seen.json["list"]]
+        if "t13" in ids:
+            return Reply(404, {"error_code": "FDI.3083", "error_msg": "not configured"})
+        return batch(seen)
+
+    service.always(answer)
+    result = client.start_tasks(IDS)
+    assert [(i.task_id, i.error_code, i.error_msg) for i in result.failed] == [
+        ("t13", "FDI.3083", "not configured")
+    ]
+    assert [i.task_id for i in result.succeeded] == [i for i in IDS if i != "t13"]
+    assert len(service.seen) == 3 + 10
+
+
+def test_refusal_of_a_single_task_is_its_failure(service: Service, client: FdiClient) -> None:
+    service.always(Reply(400, {"error_code": "FDI.3021", "error_msg": "One or more tasks do not exist."}))
+    (failure,) = client.start_tasks(["t"]).failed
+    assert failure.error_code == "FDI.3021"
+    assert len(service.seen) == 1
+
+
+def test_refusal_of_a_whole_request_raises_where_one_request_was_asked_for(
+    service: Service, client: FdiClient
+) -> None:
+    service.always(Reply(400, {"error_code": "FDI.3021", "error_msg": "One or more tasks do not exist."}))
+    with pytest.raises(FdiNotFoundError):
+        client.batch_operate_tasks("start", ["a", "b"])
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Reply(401, {"error_code": "APIGW.0301"}), FdiAuthError),
+        (Reply(500), FdiServerError),
+        (Reply(fault="reset"), FdiConnectionError),
+        (Reply(404, {"error_code": "APIGW.0101"}), FdiNotFoundError),
+    ],
+    ids=str,
+)
+def test_failure_that_is_not_the_tasks_raises_with_what_is_done(
+    fault: Reply, kind: type[FdiError], workers: int, service: Service, make_client: MakeClient
+) -> None:
+    gate = threading.Event()
+
+    def answer(seen: Seen) -> Reply:
+        if seen.json["list"][0]["task_id"] == "t10":
+            gate.wait(5)
+            return fault
+        reply = batch(seen)
+        gate.set()
+        return reply
+
+    service.always(answer)
+    with pytest.raises(kind) as caught:
+        make_client(retry=RetryPolicy(max_attempts=1)).start_tasks(IDS, max_parallel_requests=workers)
+    partial = caught.value.partial
+    assert partial is not None
+    assert {i.task_id for i in partial.succeeded} >= set(IDS[:10])
+    assert partial.failed == ()
+
+
+def test_parallel_requests_stay_within_their_limit(service: Service, client: FdiClient) -> None:
+    service.always(lambda seen: Reply(200, batch(seen).body, delay=0.03))
+    client.start_tasks([f"t{i}" for i in range(120)], max_parallel_requests=3)
+    assert len(service.seen) == 12
+    assert service.most_in_flight == 3
+
+
+# What is refused before anything is sent
+
+BAD_IDS = [
+    "",
+    " ",
+    ".",
+    "..",
+    "...",
+    "a/b",
+    "../x",
+    "a?b",
+    "a#b",
+    "a\\b",
+    "a\nb",
+    "a\x00",
+    "\ud800",
+    "x" * 65,
+    None,
+    7,
+]
+
+
+@pytest.mark.parametrize("bad", BAD_IDS)
+def test_bad_ids_are_refused_everywhere(bad: Any, service: Service, client: FdiClient) -> None:
+    datasource = {"datasource_name": "d", "datasource_type": "API", "app_id": "a", "content": {}}
+    tables = {
+        "source_datasource_id": "s",
+        "target_datasource_id": "t",
+        "source_table": "a",
+        "target_table": "b",
+    }
+    calls: list[Callable[[], Any]] = [
+        lambda: client.get_task(bad),
+        lambda: client.update_task(bad, **common),
+        lambda: client.delete_task(bad),
+        lambda: client.run_task(bad),
+        lambda: client.terminate_task(bad),
+        lambda: client.batch_operate_tasks("start", [bad]),
+        lambda: client.start_tasks(["good", bad]),
+        lambda: client.create_schedule(bad, cron="@daily"),
+        lambda: client.update_schedule("t", bad, cron="@daily"),
+        lambda: client.get_schedule(bad),
+        lambda: client.update_composite_task(bad, operation_types=["INSERT"], repulling_snapshot=True),
+        lambda: client.reset_composite_task(bad),
+        lambda: client.create_mapping(bad, **tables),
+        lambda: client.list_mappings(bad),
+        lambda: client.update_mapping("t", bad, **tables),
+        lambda: client.delete_mapping("t", bad),
+        lambda: client.list_runs(bad),
+        lambda: client.get_run_steps("t", bad),
+        lambda: client.get_datasource(bad),
+        lambda: client.update_datasource(bad, **datasource),
+        lambda: client.delete_datasource(bad),
+        lambda: client.test_datasource(bad, **datasource),
+        lambda: client.list_tables(bad, position="SOURCE"),
+        lambda: client.list_columns(bad, position="SOURCE"),
+        lambda: client.test_sql(bad, "select 1"),
+        lambda: FdiClient(service.url, bad, INSTANCE, StaticTokenAuth(TOKEN)),
+        lambda: FdiClient(service.url, PROJECT, bad, StaticTokenAuth(TOKEN)),
+    ]
+    for call in calls:
+        with pytest.raises(FdiInvalidRequestError):
+            call()
+    assert service.seen == []
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (
+            lambda c: c.create_task(**{**common, "task_name": "a b"}),
+            r"create_task: task_name='a b': must be 3 to 100",
+        ),
+        (lambda c: c.create_task(**{**common, "task_name": "_ab"}), "task_name='_ab'"),
+        (lambda c: c.create_task(**{**common, "task_name": "ab"}), "task_name"),
+        (lambda c: c.create_task(**{**common, "task_name": "abc\n"}), "task_name"),
+        (lambda c: c.create_task(**{**common, "task_type": "HOURLY"}), "task_type='HOURLY': must be TIMING"),
+        (
+            lambda c: c.create_task(**{**common, "task_detail": "{'a': 1}"}),
+            r"task_detail=.*is no JSON.*line 1, column 2",
+        ),
+        (lambda c: c.create_task(**{**common, "task_detail": "[1]"}), "task_detail.*must be a JSON object"),
+        (lambda c: c.create_task(**{**common, "task_detail": None}), "task_detail"),
+        (lambda c: c.create_task(**common, task_tag="abc"), "task_tag='abc': must be 4 to 64"),
+        (lambda c: c.create_task(**common, description="x" * 1025), "description"),
+        (lambda c: c.batch_operate_tasks("restart", ["t"]), "action='restart': must be 'start' or 'stop'"),
+        (lambda c: c.batch_operate_tasks("start", []), r"task_ids=\[\]: must not be empty"),
+        (lambda c: c.batch_operate_tasks("start", [f"t{i}" for i in range(11)]), "at most 10 ids, has 11"),
+        (lambda c: c.start_tasks([]), "must not be empty"),
+        (lambda c: c.start_tasks("abc"), "must be a list"),
+        (lambda c: c.start_tasks(["a"], max_parallel_requests=0), "max_parallel_requests=0"),
+        (
+            lambda c: c.create_schedule("t", period="DAY", dispatch_interval=60),
+            "dispatch_interval=60: .*1 to 59",
+        ),
+        (lambda c: c.create_schedule("t", period="YEAR", dispatch_interval=1), "period='YEAR'"),
+        (lambda c: c.create_schedule("t", period="DAY"), "dispatch_interval=None: .*belong together"),
+        (lambda c: c.create_schedule("t", period="DAY", dispatch_interval=1, cron="@daily"), "not by both"),
+        (lambda c: c.create_schedule("t"), "either cron, or period"),
+        (lambda c: c.create_schedule("t", cron="0 0 1 * 1"), "both the day of the month and the weekday"),
+        (lambda c: c.create_schedule("t", cron="@daily", start_time=1), "start_time=1: must lie between"),
+        (lambda c: c.create_schedule("t", cron="@daily", start_time="1999-12-31T23:59:59Z"), "start_time"),
+        (lambda c: c.create_schedule("t", cron="@daily", start_time="tomorrow"), "start_time='tomorrow'"),
+        (
+            lambda c: c.create_schedule("t", period="DAY", dispatch_interval=1, cron_timezone="GMT+08:00"),
+            "cron_timezone",
+        ),
+        (lambda c: c.create_composite_task(task_name="abc", operation_types=[]), "operation_types"),
+        (lambda c: c.create_composite_task(task_name="abc", operation_types=["UPSERT"]), "operation_types"),
+        (
+            lambda c: c.create_composite_task(
+                task_name="abc", operation_types=["INSERT"], task_type="TIMING"
+            ),
+            "REALTIME only",
+        ),
+        (
+            lambda c: c.update_composite_task("t", operation_types=["INSERT"], repulling_snapshot="no"),
+            "repulling_snapshot='no': must be True or False",
+        ),
+        (lambda c: c.reset_composite_task("t", date_from="x"), "date_from='x'"),
+        (lambda c: c.init_composite_task(server_id="x" * 21), "server_id"),
+        (lambda c: c.list_tasks(status="DONE"), "status='DONE'"),
+        (lambda c: c.list_tasks(execute_status="DONE"), "execute_status='DONE'"),
+        (lambda c: c.list_task_monitors(limit=1000), "limit=1000"),
+        (lambda c: c.list_runs("t", begin_time="x"), "begin_time='x'"),
+        (lambda c: c.list_tables("d", position="LEFT"), "position='LEFT'"),
+        (
+            lambda c: c.create_datasource(
+                datasource_name="a<b", datasource_type="API", app_id="a", content={}
+            ),
+            "datasource_name='a<b'",
+        ),
+        (
+            lambda c: c.create_datasource(
+                datasource_name="ab", datasource_type="API", app_id="a", content="{}"
+            ),
+            "content=",
+        ),
+        (
+            lambda c: c.create_datasource(
+                datasource_name="ab", datasource_type="API", app_id="a", content={"a": float("nan")}
+            ),
+            "cannot be written as JSON",
+        ),
+    ],
+)
+def test_bad_input_is_refused_naming_field_value_and_rule(
+    call: Callable[[FdiClient], Any], words: str, service: Service, client: FdiClient
+) -> None:
+    with pytest.raises(FdiInvalidRequestError, match=words) as caught:
+        call(client)
+    assert service.seen == []
+    assert isinstance(caught.value, ValueError)
+    assert (caught.value.status, caught.value.attempts, caught.value.ambiguous) == (None, 0, False)
+
+
+@pytest.mark.parametrize("strange", ["日报-1", "a b", "100%", "a%2Fb", "a;b", "a&b=c", "a+b", "~", "a.b"])
+def test_strange_ids_stay_in_their_segment(strange: str, service: Service, client: FdiClient) -> None:
+    service.always(Reply(200, {"task": {"task_id": strange}}))
+    assert client.get_task(strange).task_id == strange
+    assert service.last.raw_path.rpartition("/")[0] == f"{BASE}/tasks"
+    assert service.last.path == f"{BASE}/tasks/{strange}"
+
+
+# Errors of the service
+
+
+def test_message_names_operation_ids_code_words_and_what_to_do(service: Service, client: FdiClient) -> None:
+    service.always(
+        Reply(
+            400,
+            {"error_code": "FDI.3023", "error_msg": "One or more tasks are running."},
+            {"X-Request-Id": "r-1"},
+        )
+    )
+    with pytest.raises(FdiConflictError) as caught:
+        client.delete_task("t1")
+    assert str(caught.value) == (
+        "delete_task (task_id=t1): FDI.3023 One or more tasks are running. [HTTP 400, request id r-1]. "
+        "Stop the task, or wait until its run is over, and try again."
+    )
+    error = caught.value
+    assert (error.operation, dict(error.ids), error.attempts) == ("delete_task", {"task_id": "t1"}, 1)
+    assert (error.status, error.error_code, error.request_id) == (400, "FDI.3023", "r-1")
+    assert error.server_time is not None
+
+
+def test_what_failed_but_was_no_bad_request_is_not_called_invalid(
+    service: Service, client: FdiClient
+) -> None:
+    service.always(Reply(400, {"error_code": "FDI.3016", "error_msg": "Failed to test the connectivity."}))
+    with pytest.raises(FdiResponseError) as caught:
+        client.test_datasource("d", datasource_name="d", datasource_type="API", app_id="a", content={})
+    assert not isinstance(caught.value, FdiInvalidRequestError)
+
+
+@pytest.mark.parametrize(("result", "expected"), [(True, True), ("true", True), (False, False)])
+def test_result_of_a_connection_test(
+    result: Any, expected: bool, service: Service, client: FdiClient
+) -> None:
+    service.always(Reply(200, {"result": result}))
+    found = client.test_datasource("d", datasource_name="d", datasource_type="API", app_id="a", content={})
+    assert found is expected

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import pytest
+
+from airflow_provider_fdi.client import errors
+from airflow_provider_fdi.client.errors import (
+    FdiAuthError,
+    FdiConflictError,
+    FdiConnectionError,
+    FdiError,
+    FdiInvalidRequestError,
+    FdiNotFoundError,
+    FdiPermissionError,
+    FdiProtocolError,
+    FdiResponseError,
+    FdiServerError,
+    FdiThrottledError,
+    error_from_response,
+    parse_error_body,
+)
+from airflow_provider_fdi.client.models import BatchItem, BatchResult
+
+
+def words(body: Any, **options: Any) -> tuple[str, str]:
+    found = parse_error_body(body if isinstance(body, bytes) else json.dumps(body).encode(), **options)
+    return found.code, found.message
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"error_code": "FDI.3026", "error_msg": "Failed."}, ("FDI.3026", "Failed.")),
+        (
+            {"error_code": "FDI.3035", "error_msg": "Bad SQL.", "detail": "near x"},
+            ("FDI.3035", "Bad SQL. (near x)"),
+        ),
+        (
+            {"code": 404, "reason": {"error_code": "FDI.3180", "error_msg": "Not here."}},
+            ("FDI.3180", "Not here."),
+        ),
+        ({"error": {"code": 401, "message": "Wrong.", "title": "Unauthorized"}}, ("401", "Wrong.")),
+        ({"code": "X.1", "message": "m"}, ("X.1", "m")),
+        ({"errorCode": "X.2", "errorMsg": "m"}, ("X.2", "m")),
+        ({"message": "m"}, ("", "m")),
+        ({"error": "invalid_grant"}, ("", "invalid_grant")),
+        (
+            {"error_code": "IAM.0011", "error_msg": "m", "encoded_authorization_message": "x"},
+            ("IAM.0011", "m"),
+        ),
+        ({"outer": {"inner": {"error_code": "A", "error_msg": "b"}}}, ("A", "b")),
+        ({"error_code": "A"}, ("A", "")),
+        ({"strange": 1}, ("", '{"strange": 1}')),
+        ("just text", ("", "just text")),
+        ([1, 2], ("", "[1, 2]")),
+        ({}, ("", "")),
+        (None, ("", "")),
+        (b"", ("", "")),
+        (b"plain\r\n text\x00 here", ("", "plain text here")),
+        (b"\xff\xfe\xfd", ("", "\ufffd\ufffd\ufffd")),
+    ],
+)
+def test_every_shape_of_an_error_body(body: Any, expected: tuple[str, str]) -> None:
+    assert words(body) == expected
+
+
+def test_html_is_reduced_to_its_words() -> None:
+    page = b"<html><head><title>502 Bad Gateway</title><script>x=1</script></head><h1>nginx</h1></html>"
+    assert words(page, content_type="text/html") == ("", "502 Bad Gateway nginx")
+
+
+def test_request_id_from_the_header_or_the_body() -> None:
+    assert parse_error_body(b'{"error_code": "A", "error_msg": "b", "request_id": "r"}').request_id == "r"
+    assert parse_error_body(b'{"request_id": "r"}', request_id="h").request_id == "h"
+
+
+def test_long_words_are_cut() -> None:
+    assert len(words({"error_code": "A", "error_msg": "x" * 100_000})[1]) == 500
+
+
+def test_secret_is_masked_also_where_it_would_be_cut() -> None:
+    secret = "MIItokentokentoken"
+    for body in ({"error_msg": "x" * 490 + secret}, ("x" * 490 + secret).encode(), {"error_msg": [secret]}):
+        _, message = words(body, secrets=[secret])
+        assert "MIIt" not in message
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (400, "FDI.3002", FdiInvalidRequestError),
+        (400, "FDI.3021", FdiNotFoundError),
+        (404, "FDI.3081", FdiNotFoundError),
+        (404, "", FdiNotFoundError),
+        (500, "ROMA.00110002", FdiNotFoundError),
+        (400, "FDI.3023", FdiConflictError),
+        (409, "", FdiConflictError),
+        (400, "FDI.3026", FdiConflictError),
+        (401, "APIGW.0301", FdiAuthError),
+        (403, "APIGW.0302", FdiPermissionError),
+        (429, "APIGW.0308", FdiThrottledError),
+        (500, "FDI.3018", FdiServerError),
+        (400, "FDI.3018", FdiServerError),
+        (503, "", FdiServerError),
+        (413, "APIGW.0201", FdiInvalidRequestError),
+        (400, "FDI.3016", FdiResponseError),
+        (302, "", FdiResponseError),
+    ],
+)
+def test_kind_by_status_and_code(status: int, code: str, kind: type[FdiError]) -> None:
+    error = error_from_response(
+        operation="op",
+        ids={},
+        attempts=1,
+        status=status,
+        headers={},
+        body=json.dumps({"error_code": code, "error_msg": "m"}).encode(),
+    )
+    assert type(error) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "ambiguous"),
+    [
+        (400, "FDI.3026", False),
+        (404, "", False),
+        (408, "", True),
+        (429, "", False),
+        (500, "FDI.3018", True),
+        (500, "ROMA.00110002", False),
+        (502, "", True),
+        (504, "", True),
+    ],
+)
+def test_whether_a_write_may_have_been_carried_out(status: int, code: str, ambiguous: bool) -> None:
+    body = json.dumps({"error_code": code}).encode()
+    error = error_from_response(operation="op", ids={}, attempts=1, status=status, headers={}, body=body)
+    assert error.ambiguous is ambiguous
+
+
+def test_server_time_is_the_date_in_milliseconds() -> None:
+    error = error_from_response(
+        operation="op",
+        ids={},
+        attempts=1,
+        status=400,
+        headers={"Date": "Sun, 06 Nov 1994 08:49:37 GMT"},
+        body=b"",
+    )
+    assert error.server_time == 784111777000
+
+
+def test_every_error_pickles_with_all_it_knows() -> None:
+    partial = BatchResult((BatchItem("a"),), (BatchItem("b", None, "X", "y"),), {"raw": 1})
+    made: list[FdiError] = [
+        FdiConnectionError("m", operation="o", ids={"task_id": "t"}, attempts=2, may_have_arrived=False),
+        FdiProtocolError("m", operation="o"),
+        FdiInvalidRequestError.local("op", "field", "value", "rule"),
+    ]
+    made += [
+        kind(
+            "m",
+            operation="o",
+            ids={"a": "b"},
+            attempts=1,
+            status=400,
+            error_code="c",
+            error_msg="w",
+            request_id="r",
+        )
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, FdiResponseError)
+    ]
+    for error in made:
+        error.partial = partial
+        twin = pickle.loads(pickle.dumps(error))
+        assert type(twin) is type(error)
+        assert str(twin) == str(error)
+        assert twin.__dict__ == error.__dict__
+        assert twin.ambiguous == error.ambiguous
+
+
+def test_local_refusal_names_field_value_and_rule() -> None:
+    error = FdiInvalidRequestError.local("create_task", "task_name", "x", "must be longer")
+    assert str(error) == "create_task: task_name='x': must be longer"
+    assert isinstance(error, ValueError)
+    assert error.status is None
+    assert error.field == "task_name"
+
+
+def test_local_refusal_of_a_long_value_stays_short() -> None:
+    for value in ("x" * 10_000, list(range(10_000)), {"a": "x" * 10_000}):
+        assert len(str(FdiInvalidRequestError.local("op", "field", value, "rule"))) < 200
