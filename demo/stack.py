@@ -597,6 +597,8 @@ class Stack:
         self._groups.clear()
 
     def _end(self, components: list[Component], grace: float) -> None:
+        if not components:
+            return
         descendants = [child for c in components for child in _descendants(c.pid)]
         if grace > 0:
             for component in components:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow_provider_fdi.deferral import chain_of, check_event, deadline_of, defer_for
 from airflow_provider_fdi.exceptions import (
     FdiAlreadyExists,
     FdiBatchFailed,
@@ -18,9 +18,9 @@ from airflow_provider_fdi.exceptions import (
     FdiRunFailed,
     FdiTaskBusy,
     FdiTimeout,
-    FdiTriggerEventError,
     ends_at_once_if_hopeless,
 )
+from airflow_provider_fdi.inputs import boolean, count, id_list, name_to_id, number, one_of
 from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink, console_link, push_link
 from airflow_provider_fdi.version_compat import (
     AirflowSkipException,
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from airflow_provider_fdi.runs.start import Ended, RunRequest
     from airflow_provider_fdi.runs.wait import Wait
 
-BACKSTOP = 120.0
-"""Seconds by which Airflow's own trigger timeout follows the deadline that the trigger keeps by itself."""
 LOCATE_IN_WORKER = 10.0
 """Seconds for which a deferrable run looks for its row in the worker: most appear at once, and a deferral is
 dear."""
@@ -93,127 +91,6 @@ class FdiBaseOperator(BaseOperator):
         client = self.client
         url = console_link(self.hook.settings, client.project_id, client.instance_id, fdi_task_id)
         push_link(context, FdiTaskLink, url)
-
-
-def name_to_id(hook: FdiHook, fdi_task_id: str | None, fdi_task_name: str | None) -> str:
-    """The id of a task given by id or by exact name.
-
-    :raises FdiInvalidRequestError: none or both given, or no task of this name.
-    """
-    from airflow_provider_fdi.client import rules
-    from airflow_provider_fdi.client.errors import FdiInvalidRequestError
-
-    if bool(fdi_task_id) == bool(fdi_task_name):
-        raise FdiInvalidRequestError.local(
-            "", "fdi_task_id", fdi_task_id, "give either fdi_task_id or fdi_task_name"
-        )
-    if fdi_task_id:
-        return rules.identifier(fdi_task_id, "fdi_task_id")
-    task = hook.find_task(str(fdi_task_name))
-    if task is None:
-        raise FdiInvalidRequestError.local(
-            "list_tasks", "fdi_task_name", fdi_task_name, "no task has exactly this name"
-        )
-    return task.task_id
-
-
-def one_of(field: str, value: str, allowed: Collection[str]) -> str:
-    """``value`` if it is allowed.
-
-    :raises FdiInvalidRequestError: names the field, the value and what is allowed.
-    """
-    from airflow_provider_fdi.client.errors import FdiInvalidRequestError
-
-    if value not in allowed:
-        raise FdiInvalidRequestError.local("", field, value, f"must be one of {', '.join(allowed)}")
-    return value
-
-
-def number(field: str, value: Any, *, minimum: float = 0) -> float:
-    """A number, also as the text that a template renders to.
-
-    :raises FdiInvalidRequestError: names the field, the value and the rule.
-    """
-    from airflow_provider_fdi.client.errors import FdiInvalidRequestError
-
-    try:
-        result = float(value)
-    except (TypeError, ValueError):
-        raise FdiInvalidRequestError.local("", field, value, "must be a number") from None
-    if not minimum <= result < float("inf"):
-        raise FdiInvalidRequestError.local("", field, value, f"must be a number of at least {minimum:g}")
-    return result
-
-
-def count(field: str, value: Any) -> int | None:
-    """A number of rows, or None for no bound."""
-    return None if value in (None, "", "None") else int(number(field, value))
-
-
-def boolean(field: str, value: Any) -> bool:
-    """A truth value, also as the text that a template renders to."""
-    from airflow_provider_fdi.client.errors import FdiInvalidRequestError
-
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
-        return value.strip().lower() == "true"
-    raise FdiInvalidRequestError.local("", field, value, "must be True or False")
-
-
-def id_list(field: str, value: Any) -> list[str]:
-    """Ids or names as a list, also as the text that a template renders a list to, without repetitions."""
-    from airflow_provider_fdi.client.errors import FdiInvalidRequestError
-
-    if isinstance(value, str):
-        text = value.strip()
-        if text.startswith(("[", "(")):
-            try:
-                value = ast.literal_eval(text)
-            except (ValueError, SyntaxError):
-                raise FdiInvalidRequestError.local("", field, value, "is no list") from None
-        else:
-            value = [part.strip() for part in text.split(",") if part.strip()]
-    if not isinstance(value, Iterable) or isinstance(value, Mapping):
-        raise FdiInvalidRequestError.local("", field, value, "must be a list of ids")
-    ids = list(dict.fromkeys(value))
-    if not ids:
-        raise FdiInvalidRequestError.local("", field, value, "must hold at least one id")
-    return ids
-
-
-def chain_of(context: Context) -> int:
-    """``max_tries``: Airflow changes it when a task is cleared, and only then."""
-    return int(getattr(context["ti"], "max_tries", 0) or 0)
-
-
-def deadline_of(context: Context, execution_timeout: timedelta | None) -> float | None:
-    """Epoch seconds at which ``execution_timeout`` ends, counted from the start of the try."""
-    if execution_timeout is None:
-        return None
-    started = getattr(context["ti"], "start_date", None)
-    begin = started.timestamp() if started is not None else time.time()
-    return begin + execution_timeout.total_seconds()
-
-
-def backstop(deadline: float | None) -> timedelta | None:
-    """How long Airflow itself lets a trigger wait whose own deadline did not come about."""
-    return None if deadline is None else timedelta(seconds=max(deadline - time.time(), 0) + BACKSTOP)
-
-
-def check_event(event: Any) -> dict[str, Any]:
-    """The event of a trigger, if it is one that is known; ``ready`` and ``timeout`` are left to the caller.
-
-    :raises FdiTriggerEventError: anything else.
-    """
-    from airflow_provider_fdi.triggers.fdi import ERROR, READY, TIMEOUT
-
-    if isinstance(event, Mapping):
-        if event.get("status") in (READY, TIMEOUT):
-            return dict(event)
-        if event.get("status") == ERROR:
-            raise FdiTriggerEventError(f"Waiting for FDI failed: {event.get('message')}")
-    raise FdiTriggerEventError(f"The trigger ended with an unknown event: {event!r}")
 
 
 # --- run --------------------------------------------------------------------------------------------------
@@ -499,38 +376,6 @@ class FdiRunTaskOperator(FdiBaseOperator):
             self.log.error("The run could not be terminated, it may go on: %s", error)
 
 
-def defer_for(
-    operator: Any,
-    waits: Sequence[Wait],
-    *,
-    poll_interval: float,
-    poll_failure_timeout: float,
-    deadline: float | None,
-    record: dict[str, Any] | None = None,
-    terminate_on_kill: bool = False,
-) -> None:
-    """Defer ``operator`` until all waits are over; resumes in ``execute_complete``."""
-    from airflow_provider_fdi.triggers.fdi import FdiWaitTrigger
-
-    client = operator.hook.get_conn()
-    operator.defer(
-        trigger=FdiWaitTrigger(
-            fdi_conn_id=operator.fdi_conn_id,
-            # Resolved here, so that tasks in the same place share one poller however they named it.
-            project_id=client.project_id,
-            instance_id=client.instance_id,
-            waits=[wait.to_args() for wait in waits],
-            poll_interval=poll_interval,
-            poll_failure_timeout=poll_failure_timeout,
-            deadline=deadline,
-            record=record,
-            terminate_on_kill=terminate_on_kill,
-        ),
-        method_name="execute_complete",
-        timeout=backstop(deadline),
-    )
-
-
 # --- create -----------------------------------------------------------------------------------------------
 
 CREATE_KEY = "fdi_create"
@@ -620,8 +465,8 @@ def require_stopped(client: FdiClient, task: Task, stop_first: bool, what: str) 
         return False
     if not stop_first:
         raise FdiTaskBusy(
-            f"FDI task {task.task_id} ({task.task_name}) is started; FDI can {what} it only when it is stopped."
-            " Stop it, or set stop_first=True."
+            f"FDI task {task.task_id} ({task.task_name}) is started; FDI can {what} it only when it is"
+            " stopped. Stop it, or set stop_first=True."
         )
     stop_and_wait(client, task.task_id)
     return True

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_fdi.deferral import check_event, deadline_of, defer_for
 from airflow_provider_fdi.exceptions import FdiRunFailed, ends_at_once_if_hopeless
+from airflow_provider_fdi.inputs import id_list, name_to_id
 from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink, console_link, push_link
-from airflow_provider_fdi.operators.fdi import backstop, check_event, id_list, name_to_id
 from airflow_provider_fdi.version_compat import (
     AirflowSensorTimeout,
     AirflowSkipException,
@@ -216,21 +216,10 @@ class FdiTaskSensor(BaseSensorOperator):
         return url
 
     def _defer(self, context: Context) -> None:
-        from airflow_provider_fdi.triggers.fdi import FdiWaitTrigger
-
-        client = self.hook.get_conn()
-        started = getattr(context["ti"], "start_date", None)
-        deadline = (started.timestamp() if started is not None else time.time()) + self.timeout
-        self.defer(
-            trigger=FdiWaitTrigger(
-                fdi_conn_id=self.fdi_conn_id,
-                project_id=client.project_id,
-                instance_id=client.instance_id,
-                waits=[self._wait.to_args()],
-                poll_interval=self.poke_interval,
-                poll_failure_timeout=self.poll_failure_timeout,
-                deadline=deadline,
-            ),
-            method_name="execute_complete",
-            timeout=backstop(deadline),
+        defer_for(
+            self,
+            [self._wait],
+            poll_interval=self.poke_interval,
+            poll_failure_timeout=self.poll_failure_timeout,
+            deadline=deadline_of(context, timedelta(seconds=self.timeout)),
         )
