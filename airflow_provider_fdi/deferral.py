@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fdi.exceptions import FdiTriggerEventError
+from airflow_provider_fdi.version_compat import AirflowFailException
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -24,7 +25,7 @@ def chain_of(context: Context) -> int:
 
 
 def deadline_of(context: Context, limit: timedelta | None) -> float | None:
-    """Epoch seconds at which ``limit`` is over, counted from the start of the try, which survives a resume."""
+    """Epoch seconds at which ``limit`` is over, counted from the try's start, which survives a resume."""
     if limit is None:
         return None
     started = getattr(context["ti"], "start_date", None)
@@ -40,6 +41,7 @@ def backstop(deadline: float | None) -> timedelta | None:
 def check_event(event: Any) -> dict[str, Any]:
     """The event of a trigger, if it is one that is known; ``ready`` and ``timeout`` are left to the caller.
 
+    :raises AirflowFailException: waiting failed in a way that no retry can mend.
     :raises FdiTriggerEventError: anything else.
     """
     from airflow_provider_fdi.triggers.fdi import ERROR, READY, TIMEOUT
@@ -48,7 +50,8 @@ def check_event(event: Any) -> dict[str, Any]:
         if event.get("status") in (READY, TIMEOUT):
             return dict(event)
         if event.get("status") == ERROR:
-            raise FdiTriggerEventError(f"Waiting for FDI failed: {event.get('message')}")
+            kind = AirflowFailException if event.get("final") else FdiTriggerEventError
+            raise kind(f"Waiting for FDI failed: {event.get('message')}")
     raise FdiTriggerEventError(f"The trigger ended with an unknown event: {event!r}")
 
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow_provider_fdi.version_compat import AirflowException, AirflowFailException
+
+if TYPE_CHECKING:
+    from airflow_provider_fdi.client.errors import FdiError
 
 
 class FdiRunFailed(AirflowException):
@@ -33,6 +36,10 @@ class FdiBatchFailed(AirflowException):
     """Some tasks of a batch could not be started or stopped."""
 
 
+class FdiDatasourceUnreachable(AirflowException):
+    """FDI cannot connect to a data source."""
+
+
 class FdiAlreadyExists(AirflowException):
     """What should be created is there already, and ``if_exists="fail"``."""
 
@@ -54,21 +61,29 @@ def ends_at_once_if_hopeless(method: F) -> F:
 
     @wraps(method)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        from airflow_provider_fdi.client.errors import (
-            FdiAuthError,
-            FdiInvalidRequestError,
-            FdiNotFoundError,
-            FdiPermissionError,
-        )
+        from airflow_provider_fdi.client.errors import FdiError
 
         try:
             return method(*args, **kwargs)
-        except (FdiAuthError, FdiInvalidRequestError, FdiNotFoundError, FdiPermissionError) as error:
-            if error.error_code in WORTH_A_RETRY:
-                raise
-            raise AirflowFailException(str(error)) from error
+        except FdiError as error:
+            if no_retry_mends(error):
+                raise AirflowFailException(str(error)) from error
+            raise
 
     return cast("F", wrapper)
+
+
+def no_retry_mends(error: FdiError) -> bool:
+    """Whether a failure of the service's or of ours speaks of the request, not of the moment."""
+    from airflow_provider_fdi.client.errors import (
+        FdiAuthError,
+        FdiInvalidRequestError,
+        FdiNotFoundError,
+        FdiPermissionError,
+    )
+
+    final = (FdiAuthError, FdiInvalidRequestError, FdiNotFoundError, FdiPermissionError)
+    return isinstance(error, final) and error.error_code not in WORTH_A_RETRY
 
 
 WORTH_A_RETRY = frozenset({"FDI.3016", "FDI.3019", "FDI.3020", "FDI.3026", "FDI.3027", "FDI.3028"})

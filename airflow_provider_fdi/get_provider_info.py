@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+CONN_TYPE = "fdi"
+HOOK_NAME = "Huawei Cloud FDI"
+AUTH_TYPES = ("aksk", "password", "token", "sdk")
+CONNECT_TIMEOUT = 10
+TIMEOUT = 60
+"""Seconds."""
+CONSOLE_URL = "https://console-intl.huaweicloud.com/roma"
+
 REGIONS = [
     "cn-north-1",
     "cn-north-4",
@@ -16,42 +24,52 @@ REGIONS = [
     "ae-ad-1",
     "ru-northwest-2",
 ]
+"""Regions that are known to offer ROMA Connect; others go by an explicit host."""
+
+
+ASSET_URIS = [
+    {
+        "schemes": ["fdi"],
+        "handler": "airflow_provider_fdi.assets.sanitize_uri",
+        "factory": "airflow_provider_fdi.assets.create_asset",
+        "to_openlineage_converter": "airflow_provider_fdi.assets.convert_asset_to_openlineage",
+    }
+]
 
 
 def get_provider_info() -> dict[str, Any]:
     """The provider's metadata, by Airflow's ``provider_info.schema.json``."""
     return {
         "package-name": "airflow-provider-fdi",
-        "name": "Huawei Cloud FDI",
+        "name": HOOK_NAME,
         "description": "FDI, the data integration of Huawei Cloud ROMA Connect: create, schedule, run, wait.",
         "integrations": [
             {
-                "integration-name": "Huawei Cloud FDI",
+                "integration-name": HOOK_NAME,
                 "external-doc-url": "https://support.huaweicloud.com/intl/en-us/api-roma/TaskManagement.html",
                 "tags": ["service"],
             }
         ],
         "operators": [
             {
-                "integration-name": "Huawei Cloud FDI",
+                "integration-name": HOOK_NAME,
                 "python-modules": ["airflow_provider_fdi.operators.fdi"],
             }
         ],
-        "sensors": [
-            {"integration-name": "Huawei Cloud FDI", "python-modules": ["airflow_provider_fdi.sensors.fdi"]}
-        ],
-        "hooks": [
-            {"integration-name": "Huawei Cloud FDI", "python-modules": ["airflow_provider_fdi.hooks.fdi"]}
-        ],
+        "sensors": [{"integration-name": HOOK_NAME, "python-modules": ["airflow_provider_fdi.sensors.fdi"]}],
+        "hooks": [{"integration-name": HOOK_NAME, "python-modules": ["airflow_provider_fdi.hooks.fdi"]}],
         "triggers": [
-            {"integration-name": "Huawei Cloud FDI", "python-modules": ["airflow_provider_fdi.triggers.fdi"]}
+            {"integration-name": HOOK_NAME, "python-modules": ["airflow_provider_fdi.triggers.fdi"]}
         ],
+        "asset-uris": ASSET_URIS,
+        # The same for Airflow 2.
+        "dataset-uris": ASSET_URIS,
         "extra-links": ["airflow_provider_fdi.links.FdiTaskLink", "airflow_provider_fdi.links.FdiRunLink"],
         "connection-types": [
             {
-                "connection-type": "fdi",
+                "connection-type": CONN_TYPE,
                 "hook-class-name": "airflow_provider_fdi.hooks.fdi.FdiHook",
-                "hook-name": "Huawei Cloud FDI",
+                "hook-name": HOOK_NAME,
                 "ui-field-behaviour": UI_FIELD_BEHAVIOUR,
                 "conn-fields": CONN_FIELDS,
             }
@@ -64,7 +82,7 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "relabeling": {
         "host": "Endpoint",
         "login": "Access key (AK) or IAM user",
-        "password": "Secret key (SK), password or token",
+        "password": "SK, password or token",
     },
     "placeholders": {"host": "https://roma.cn-north-4.myhuaweicloud.com (empty: by region)"},
 }
@@ -79,8 +97,8 @@ CONN_FIELDS: dict[str, Any] = {
         "Authentication",
         "aksk: access key in login, secret key in password. password: IAM user and password. token: an IAM"
         " token in password. sdk: the credential chain of the official SDK.",
-        enum=["aksk", "password", "token", "sdk"],
-        default="aksk",
+        enum=list(AUTH_TYPES),
+        default=AUTH_TYPES[0],
     ),
     "region": _text(
         "Region", "Gives the standard endpoints; not needed where they are set.", examples=REGIONS
@@ -97,12 +115,12 @@ CONN_FIELDS: dict[str, Any] = {
     "connect_timeout": {
         "label": "Connect timeout (s)",
         "description": "Seconds to make a connection.",
-        "schema": {"type": ["number", "null"], "minimum": 0.1, "maximum": 600, "default": 10},
+        "schema": {"type": ["number", "null"], "minimum": 0.1, "maximum": 600, "default": CONNECT_TIMEOUT},
     },
     "timeout": {
         "label": "Read timeout (s)",
         "description": "Seconds to wait for an answer.",
-        "schema": {"type": ["number", "null"], "minimum": 0.1, "maximum": 3600, "default": 60},
+        "schema": {"type": ["number", "null"], "minimum": 0.1, "maximum": 3600, "default": TIMEOUT},
     },
     "proxies": {
         "label": "Proxies",
@@ -115,6 +133,8 @@ CONN_FIELDS: dict[str, Any] = {
         "schema": {"type": ["boolean", "null"], "default": False},
     },
     "console_url": _text(
-        "Console address", "For links; may hold {region}, {project_id}, {instance_id}, {task_id}, {run_id}."
+        "Console address",
+        "For links; may hold {region}, {project_id}, {instance_id}, {task_id}, {run_id}. Empty: the"
+        " international console.",
     ),
 }

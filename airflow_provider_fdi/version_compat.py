@@ -7,6 +7,8 @@ through
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -32,7 +34,8 @@ except ImportError:
     )
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseHook, Connection, Context
+    from airflow.providers.common.compat.sdk import Asset, BaseHook, Connection, Context
+    from airflow.triggers.base import BaseEventTrigger
 
     from airflow_provider_fdi.runs.record import Store
 
@@ -41,15 +44,19 @@ __all__ = [
     "AirflowFailException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
+    "Asset",
+    "BaseEventTrigger",
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
     "BaseSensorOperator",
     "PokeReturnValue",
+    "asset_state_accessors",
     "async_connection",
     "async_extra",
     "conf",
     "default_deferrable",
+    "mask_secrets",
     "task_instance_state",
     "task_state_store",
 ]
@@ -66,12 +73,60 @@ def task_state_store(context: Context) -> Store | None:
     return store
 
 
+def asset_state_accessors(store: Any) -> list[Any]:
+    """One state store for each of the assets that ``store`` is for; none on Airflow < 3.3.
+
+    Its own methods serve a single asset only, and it tells its assets nobody.
+    """
+    if store is None:
+        return []
+    kept = (getattr(store, "_by_name", None), getattr(store, "_by_uri", None))
+    if kept == (None, None):
+        return [store]
+    return [accessor for accessors in kept for accessor in (accessors or {}).values()]
+
+
+def mask_secrets(secrets: Iterable[str]) -> None:
+    """Have Airflow replace these texts in logs and rendered fields of this task, in the worker's main process
+    too.
+
+    Also where they are written as JSON or as Python text, once or twice over, as in ``task_detail``.
+    """
+    from airflow.providers.common.compat.sdk import mask_secret
+
+    forms: dict[str, None] = {}
+    for secret in secrets:
+        inside = {secret}
+        for _ in range(2):
+            inside |= {
+                form
+                for text in inside
+                for form in (
+                    json.dumps(text)[1:-1],
+                    json.dumps(text, ensure_ascii=False)[1:-1],
+                    repr(text)[1:-1],
+                )
+            }
+        forms.update(dict.fromkeys(sorted(inside)))
+    for form in forms:
+        mask_secret(form)
+
+
 def __getattr__(name: str) -> Any:
     # Its import is of use only where a connection is: not in every DAG file.
     if name == "BaseHook":
         from airflow.providers.common.compat.sdk import BaseHook
 
         return BaseHook
+    if name == "Asset":
+        from airflow.providers.common.compat.sdk import Asset
+
+        return Asset
+    if name == "BaseEventTrigger":
+        from airflow.triggers import base
+
+        # Airflow 2 has no asset watchers.
+        return getattr(base, "BaseEventTrigger", base.BaseTrigger)
     raise AttributeError(name)
 
 

@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from demo import flights
@@ -26,7 +27,11 @@ TARGET_DATASOURCE_ID = "f0e1d2c3b4a5968778695a4b3c2d1e0f"
 
 
 class Scene:
-    """Everything the demo needs, below one folder. `stop` ends every process that `start` began."""
+    """Everything the demo needs, below one folder. `stop` ends every process that `start` began.
+
+    editable: the connection and the variables are in Airflow's database, where the UI shows and changes them,
+        instead of in its environment.
+    """
 
     def __init__(
         self,
@@ -36,7 +41,9 @@ class Scene:
         airflow_port: int | None = None,
         emulator_port: int = 0,
         paused: bool = True,
+        editable: bool = False,
     ) -> None:
+        self._editable = editable
         self.folder = folder
         self.operational = folder / "operational.db"
         self.warehouse = folder / "warehouse.db"
@@ -67,7 +74,12 @@ class Scene:
         self._make_data(say)
         self._start_emulator(say)
         say("Airflow: starting API server, scheduler, DAG processor and triggerer")
-        self.stack.start()
+        if self._editable:
+            self.stack.start()
+            self._store_settings()
+        else:
+            self.stack.extra_env.update(self._environment())
+            self.stack.start()
         say(f"Airflow: healthy on {self.stack.url}")
 
     def _make_data(self, say: Callable[[str], None]) -> None:
@@ -93,8 +105,18 @@ class Scene:
         ]
         self.emulator = FdiEmulator.start(port=self._emulator_port, config={"datasources": rows})
         say(f"FDI emulator: listening on {self.emulator.url}, two data sources")
-        assert self.stack is not None
-        self.stack.extra_env.update(airflow_environment(self.emulator, self.warehouse))
+
+    def _environment(self) -> dict[str, str]:
+        assert self.emulator is not None
+        return airflow_environment(self.emulator, self.warehouse)
+
+    def _store_settings(self) -> None:
+        assert self.stack is not None and self.emulator is not None
+        for name, value in self._environment().items():
+            if name.startswith("AIRFLOW_VAR_"):
+                self.stack.api.add_variable(name.removeprefix("AIRFLOW_VAR_").lower(), value)
+        fields = connection_fields(self.emulator)
+        self.stack.api.add_connection("fdi_default", description="The FDI emulator", **fields)
 
     def stop(self) -> None:
         if self.stack is not None:
@@ -113,3 +135,10 @@ def airflow_environment(emulator: FdiEmulator, warehouse: Path) -> dict[str, str
         "AIRFLOW_VAR_FDI_TARGET_DATASOURCE_ID": TARGET_DATASOURCE_ID,
         "AIRFLOW_VAR_FDI_WAREHOUSE_URL": f"sqlite:///{warehouse}",
     }
+
+
+def connection_fields(emulator: FdiEmulator) -> dict[str, Any]:
+    """The connection for Airflow's API. The port stands alone: the UI's test button wants one that is set."""
+    fields = emulator.connection()
+    host, _, port = str(fields["host"]).rpartition(":")
+    return {**fields, "host": host, "port": int(port)}

@@ -394,6 +394,8 @@ class Stack:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": str(paused),
             "AIRFLOW__CORE__FERNET_KEY": random_key,
+            # The button that tests a connection is off by default.
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             # A token without a password from GET /auth/token.
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             # The default asks the name service, which may take seconds where there is none.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import signal
 import sys
 import time
@@ -18,6 +17,12 @@ from demo.stack import StackError
 FOLDER = ROOT / ".demo" / "ui"
 
 
+def interrupt_once(*_: object) -> None:
+    """Ctrl-C ends everything; pressed again, it does not disturb that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make ui", description=__doc__)
     parser.add_argument("--airflow-port", type=int, default=8080, help="port of Airflow's UI and API")
@@ -26,8 +31,15 @@ def main() -> int:
     args = parser.parse_args()
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, interrupt_once)
     say = Narrator()
-    scene = Scene(FOLDER, dags=args.dags, airflow_port=args.airflow_port, emulator_port=args.emulator_port)
+    scene = Scene(
+        FOLDER,
+        dags=args.dags,
+        airflow_port=args.airflow_port,
+        emulator_port=args.emulator_port,
+        editable=True,
+    )
     outcome = 0
     try:
         scene.start(say)
@@ -37,7 +49,8 @@ def main() -> int:
             f"  FDI emulator   {scene.emulator.url}\n"
             f"  DAGs           {args.dags}\n"
             f"  logs, data     {FOLDER}\n\n"
-            "New DAGs are paused: unpause one, or trigger it. Ctrl-C ends everything.\n",
+            "Trigger a DAG to see it run; the connection fdi_default can be looked at, changed and tested.\n"
+            "Ctrl-C ends everything.\n",
             flush=True,
         )
         while True:
@@ -50,8 +63,7 @@ def main() -> int:
         print(f"\n{error}", file=sys.stderr)
         outcome = 1
     finally:
-        with contextlib.suppress(KeyboardInterrupt):
-            scene.stop()
+        scene.stop()
     say("all processes ended")
     return outcome
 

@@ -95,6 +95,7 @@ with DAG(
         min_rows=1,
         max_dirty_rows=0,
         retries=2,
+        retry_delay=pendulum.duration(seconds=10),
     )
 
     @task

@@ -60,7 +60,12 @@ with DAG(
     ).expand_kwargs(plan())
 
     run = FdiRunTaskOperator.partial(
-        task_id="run", deferrable=True, poll_interval=2, max_dirty_rows=0, retries=1
+        task_id="run",
+        deferrable=True,
+        poll_interval=2,
+        max_dirty_rows=0,
+        retries=1,
+        retry_delay=pendulum.duration(seconds=10),
     ).expand(fdi_task_id=create.output)
 
     @task

@@ -46,7 +46,12 @@ with DAG(
         stop_first=True,
     )
     run = FdiRunTaskOperator(
-        task_id="run", fdi_task_id=create.output, poll_interval=2, skip_if_empty=True, retries=1
+        task_id="run",
+        fdi_task_id=create.output,
+        poll_interval=2,
+        skip_if_empty=True,
+        retries=1,
+        retry_delay=pendulum.duration(seconds=10),
     )
 
     @task

@@ -9,13 +9,15 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from airflow_provider_fdi.emulator.handle import FdiEmulator
+    from tests.leaks import Guard
+    from tests.standin import StandIn
 
 
 def _airflow_environment() -> None:
@@ -52,6 +54,24 @@ def _airflow_environment() -> None:
 _airflow_environment()
 
 pytest_plugins = ["airflow_provider_fdi.emulator.pytest_plugin"]
+
+
+@pytest.fixture(scope="session")
+def log_guard() -> Iterator[Guard]:
+    from tests.leaks import Guard
+
+    guard = Guard()
+    guard.install()
+    yield guard
+    guard.remove()
+
+
+@pytest.fixture(autouse=True)
+def no_secret_is_logged(log_guard: Guard) -> Iterator[None]:
+    """Fails every test during which a secret was logged, be it at DEBUG."""
+    yield
+    found = log_guard.take()
+    assert not found, f"a secret was logged: {found}"
 
 
 @pytest.fixture(scope="session")
@@ -96,3 +116,28 @@ def fdi_connection(fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch) -
     """The connection `fdi_default` leads to the emulator; the value is the connection's id."""
     monkeypatch.setenv("AIRFLOW_CONN_FDI_DEFAULT", fdi_emulator.connection_json())
     return "fdi_default"
+
+
+@pytest.fixture(scope="session")
+def _stand_in() -> Iterator[StandIn]:
+    from tests.standin import StandIn
+
+    stand_in = StandIn()
+    yield stand_in
+    stand_in.close()
+
+
+@pytest.fixture
+def stand_in(_stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """A service written from the documentation alone; the connection `fdi_default` leads to it."""
+    _stand_in.reset()
+    monkeypatch.setenv("AIRFLOW_CONN_FDI_DEFAULT", _stand_in.connection_json())
+    return _stand_in
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client repeats at once what it would repeat after a pause."""
+    from airflow_provider_fdi.client import transport
+
+    monkeypatch.setattr(transport, "sleep", lambda seconds: None)

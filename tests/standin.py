@@ -1,8 +1,9 @@
 """FDI as the vendor's documentation describes it, for what the operators write: a second opinion beside the
 emulator.
 
-Written from the API reference alone, and small enough to be held against it. Every request is kept byte for byte.
-What is not scripted is answered as documented; :meth:`StandIn.script` puts other answers, or faults, in front.
+Written from the API reference alone, and small enough to be held against it. Every request is kept byte for
+byte. What is not scripted is answered as documented; :meth:`StandIn.script` puts other answers, or faults, in
+front.
 """
 
 from __future__ import annotations
@@ -221,11 +222,13 @@ class StandIn:
             self.tasks[task_id] = row | fields
             return task_id
 
-    def add_run(self, task_id: str, run_id: str, status: str, begin: int, end: int | None, **row: Any) -> str:
+    def add_run(
+        self, task_id: str, run_id: str, outcome: str, begin: int, end: int | None, **row: Any
+    ) -> str:
         self.runs[task_id].append(
             {
                 "id": run_id,
-                "execute_status": status,
+                "execute_status": outcome,
                 "dispatch_time": begin,
                 "start_time": begin,
                 "end_time": end,
@@ -388,7 +391,7 @@ class StandIn:
     def _CreateMultiTasks(self, request: Request) -> Answer:
         body = request.json
         task_id = self.add_task(
-            body["task_name"], task_id=body.get("task_id"), task_type="REALTIME", ext_type="MULTI"
+            body["task_name"], task_id=body.get("task_id"), task_type="REALTIME", ext_type="cdc"
         )
         return Answer(body={"task_id": task_id})
 

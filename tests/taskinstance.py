@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import importlib
 import json
 from typing import Any
 
@@ -34,6 +35,9 @@ class TaskInstance:
         self.start_date = dt.datetime.now(dt.timezone.utc)
         self.xcoms: dict[str, Any] = {}
 
+    def get_first_reschedule_date(self, context: Any) -> dt.datetime | None:
+        return None
+
     def xcom_push(self, key: str, value: Any, **kwargs: Any) -> None:
         self.xcoms[key] = json.loads(json.dumps(value))
 
@@ -48,7 +52,7 @@ def context(store: Store | None = None, try_number: int = 1, max_tries: int = 3)
 
 def deferral(operator: BaseOperator, given: Any) -> Any:
     """Execute ``operator`` and return its deferral."""
-    from airflow_provider_fdi.version_compat import TaskDeferred
+    from airflow.providers.common.compat.sdk import TaskDeferred
 
     try:
         result = operator.execute(given)
@@ -59,10 +63,9 @@ def deferral(operator: BaseOperator, given: Any) -> Any:
 
 def event_of(trigger: Any) -> Any:
     """What the trigger emits, made anew from its serialised form as a triggerer does."""
-    from airflow.utils.module_loading import import_string
-
     path, arguments = trigger.serialize()
-    fresh = import_string(path)(**json.loads(json.dumps(arguments)))
+    module, _, name = path.rpartition(".")
+    fresh = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(arguments)))
 
     async def first() -> Any:
         async for event in fresh.run():

@@ -131,6 +131,10 @@ class TokenAuth(FdiAuth):
         if not project_id and not project_name:
             rule = "project_id or project_name is needed: FDI takes tokens of a project only"
             raise FdiInvalidRequestError.local(owner, "project_id", project_id, rule)
+        self._user_name = user_name
+        self._password = password
+        self._token: str | None = None
+        self._previous: str | None = None
         self._wire = transport.Wire(
             owner,
             iam_endpoint,
@@ -139,9 +143,8 @@ class TokenAuth(FdiAuth):
             proxies=proxies,
             allow_http=allow_http,
             field="iam_endpoint",
+            credentials=self.secrets,
         )
-        self._user_name = user_name
-        self._password = password
         scope = {"id": project_id} if project_id else {"name": project_name}
         user = {"name": user_name, "password": password, "domain": {"name": domain_name}}
         identity = {"methods": ["password"], "password": {"user": user}}
@@ -154,8 +157,6 @@ class TokenAuth(FdiAuth):
         self._project_id = project_id or None
         # Re-entrant, because a signal handler (on_kill) may call the client while this thread logs in.
         self._lock = threading.RLock()
-        self._token: str | None = None
-        self._previous: str | None = None
         self._renew_at = 0.0
         self._ends_at = 0.0
         self._refused: FdiResponseError | None = None

@@ -41,7 +41,7 @@ from airflow_provider_fdi.client.models import (
     TaskType,
 )
 from airflow_provider_fdi.client.task_detail import secret_values, to_json_text
-from airflow_provider_fdi.client.transport import Answer, Resend, RetryPolicy, Timeout, Transport
+from airflow_provider_fdi.client.transport import Answer, Gate, Resend, RetryPolicy, Timeout, Transport
 
 __all__ = ["FdiClient"]
 
@@ -64,6 +64,7 @@ class FdiClient:
     :param verify: True, a CA file or directory, or False, which is logged as a warning
     :param proxies: as ``requests`` takes them; by default those of the environment
     :param allow_http: take plain http to other than loopback addresses
+    :param gate: what holds requests back after a 429; one of its own unless shared with other clients
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class FdiClient:
         verify: bool | str = True,
         proxies: Mapping[str, str] | None = None,
         allow_http: bool = False,
+        gate: Gate | None = None,
     ) -> None:
         project = rules.path_id(project_id, "project_id", operation="FdiClient")
         instance = rules.path_id(instance_id, "instance_id", operation="FdiClient")
@@ -96,7 +98,9 @@ class FdiClient:
             proxies=proxies,
             allow_http=allow_http,
             headers={"X-Project-Id": project} if signs else {},
+            gate=gate,
         )
+        self.gate = self._transport.gate
         self.endpoint = self._transport.wire.base
         self.project_id = project_id
         self.instance_id = instance_id
@@ -266,12 +270,17 @@ class FdiClient:
         again = Resend.UNSENT if rules.flag(resend, "resend", operation=operation) else Resend.NEVER
         self._call(operation, "POST", path, {"task_id": task_id}, resend=again, opaque=True)
 
-    def terminate_task(self, task_id: str) -> None:
-        """StopTask: ends the run in progress, whoever started it. The task stays activated."""
+    def terminate_task(self, task_id: str, *, resend: bool = True) -> None:
+        """StopTask: ends the run in progress, whoever started it. The task stays activated.
+
+        ``resend=False`` sends the request once, as ``run_task`` does: sent again, it could end the next run.
+        """
         operation = "terminate_task"
         path = f"/tasks/{rules.path_id(task_id, 'task_id', operation=operation)}/terminate"
         ids = {"task_id": task_id}
-        self._read(operation, ids, self._call(operation, "POST", path, ids), lambda _: None)
+        again = Resend.ALWAYS if rules.flag(resend, "resend", operation=operation) else Resend.NEVER
+        answer = self._call(operation, "POST", path, ids, resend=again)
+        self._read(operation, ids, answer, lambda _: None)
 
     # Starting and stopping many
 

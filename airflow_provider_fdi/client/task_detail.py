@@ -71,8 +71,19 @@ _SECRET = re.compile(
 )
 
 
+# A pair, or the two halves of {"keys": …, "value": …}, in text that is almost JSON: a template, Python's own
+# notation, JSON with a comma too many. Quotes may be escaped, as they are in JSON within JSON.
+_KEY = r"""["']([\w .$-]{1,64})\\*["']\s*:\s*"""
+_VALUE = r"""(?:"((?:\\.|[^"\\]){1,8192})"|'((?:\\.|[^'\\]){1,8192})'|\\+"(.{1,8192}?)\\+")"""
+# Looked for ahead, so that a pair within the value of another is found too.
+_PAIR = re.compile(f"(?={_KEY}{_VALUE})")
+_NAMED = re.compile(
+    rf"""["']keys\\*["']\s*:\s*\\*["']([\w .$-]{{1,64}})\\*["']\s*,\s*\\*["']value\\*["']\s*:\s*{_VALUE}"""
+)
+
+
 def secret_values(data: Any) -> list[str]:
-    """Texts under secret-named keys, at any depth, also in JSON that is held as text."""
+    """Texts under secret-named keys, at any depth, also in text that is JSON or was meant to be."""
     found: list[str] = []
     _collect(data, False, found, 0)
     return found
@@ -97,6 +108,10 @@ def _collect(data: Any, secret: bool, found: list[str], depth: int) -> None:
             try:
                 inner = json.loads(data)
             except (ValueError, RecursionError):
+                pairs = [*_PAIR.findall(data), *_NAMED.findall(data)]
+                found += [
+                    value for key, *values in pairs for value in values if value and _SECRET.search(key)
+                ]
                 return
             if isinstance(inner, (dict, list)):
                 _collect(inner, secret, found, depth + 1)

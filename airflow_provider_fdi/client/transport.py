@@ -15,7 +15,7 @@ import os
 import random
 import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -49,7 +49,7 @@ from airflow_provider_fdi.client.errors import (
 if TYPE_CHECKING:
     from requests.auth import AuthBase
 
-__all__ = ["Answer", "Resend", "RetryPolicy", "Transport"]
+__all__ = ["Answer", "Gate", "Resend", "RetryPolicy", "Transport"]
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ class _Adapter(HTTPAdapter):
         return manager
 
 
-def _chain(error: BaseException) -> Iterable[BaseException]:
+def causes(error: BaseException) -> Iterable[BaseException]:
     """An error and all that is wrapped in it, by cause, context, reason or argument."""
     seen: set[int] = set()
     todo: list[BaseException | None] = [error]
@@ -196,7 +196,7 @@ def _was_not_sent(error: BaseException) -> bool:
     # The classes cover adapters and proxies whose connections are not ours and so carry no mark.
     return isinstance(error, (requests.exceptions.ConnectTimeout, requests.exceptions.InvalidURL)) or any(
         getattr(e, "fdi_not_sent", False) or isinstance(e, urllib3.exceptions.NewConnectionError)
-        for e in _chain(error)
+        for e in causes(error)
     )
 
 
@@ -204,7 +204,7 @@ def _reason(error: BaseException) -> str:
     """The innermost words, the plainest: "Connection refused", not "Max retries exceeded"."""
     words = [
         (type(e).__name__, str(e))
-        for e in _chain(error)
+        for e in causes(error)
         if not isinstance(e, (requests.exceptions.RequestException, urllib3.exceptions.MaxRetryError))
     ] or [(type(error).__name__, str(error))]
     name, text = words[-1]
@@ -307,12 +307,14 @@ class Wire:
         proxies: Mapping[str, str] | None,
         allow_http: bool,
         field: str = "endpoint",
+        credentials: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self.base = base_url(operation, endpoint, allow_http=allow_http, field=field)
         self.host = urlsplit(self.base).netloc
         self.timeout = check_timeout(operation, timeout)
         self.proxies = dict(proxies) if proxies is not None else dict(get_environ_proxies(self.base))
         self.secrets = tuple(s for p in self.proxies.values() for s in _proxy_secrets(p))
+        self._credentials = credentials
         if verify is True:
             verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         if isinstance(verify, str) and not os.path.exists(verify):
@@ -361,7 +363,7 @@ class Wire:
                 body = b""
         except _FAULTS as error:
             sent = not _was_not_sent(error)
-            words = clean_text(mask(_reason(error), self.secrets), 300)
+            words = clean_text(self._masked(_reason(error)), 300)
             if log.isEnabledFor(logging.DEBUG):
                 log.debug("%s %s -> %s", request.method, _path(request), words)
             raise WireFault(words, sent) from error
@@ -372,9 +374,12 @@ class Wire:
                 _path(request),
                 status,
                 (time.perf_counter() - started) * 1000,
-                clean_text(response.headers.get("X-Request-Id") or "-", 80),
+                clean_text(self._masked(response.headers.get("X-Request-Id") or "-"), 80),
             )
         return status, response.headers, body or b""
+
+    def _masked(self, text: str) -> str:
+        return mask(text, (*self._credentials(), *self.secrets))
 
     def close(self) -> None:
         self.session.close()
@@ -434,6 +439,24 @@ _NO_RETRY_CODES = frozenset({"ROMA.00110002"})
 _FREE_TURN: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
 
 
+class Gate:
+    """Holds back all requests of the clients that share it, until the moment that a 429 asked for."""
+
+    __slots__ = ("not_before",)
+
+    def __init__(self) -> None:
+        # No lock: a float is replaced at once, and a signal handler may call a client (on_kill).
+        self.not_before = 0.0
+        """Of ``time.monotonic``."""
+
+    def close_for(self, seconds: float) -> None:
+        self.not_before = max(self.not_before, time.monotonic() + seconds)
+
+
+PROCESS_GATE = Gate()
+"""For all clients in a triggerer: what one of them is told counts for every other."""
+
+
 class Transport:
     """Sends a client's requests. Safe for many threads; they share the session and the gate."""
 
@@ -449,16 +472,22 @@ class Transport:
         proxies: Mapping[str, str] | None,
         allow_http: bool,
         headers: Mapping[str, str],
+        gate: Gate | None = None,
     ) -> None:
         self.wire = Wire(
-            operation, endpoint, timeout=timeout, verify=verify, proxies=proxies, allow_http=allow_http
+            operation,
+            endpoint,
+            timeout=timeout,
+            verify=verify,
+            proxies=proxies,
+            allow_http=allow_http,
+            credentials=getattr(auth, "secrets", tuple),
         )
         self.auth = auth
         self.retry = retry
         base = {"Accept": JSON, "Accept-Encoding": "gzip, deflate", "User-Agent": USER_AGENT, **headers}
         self._headers = {kind: {**base, "Content-Type": kind} for kind in (JSON, JSON_BODY)}
-        # No lock: a float is replaced at once, and a signal handler may call this client (on_kill).
-        self._not_before = 0.0
+        self.gate = Gate() if gate is None else gate
 
     def call(
         self,
@@ -572,7 +601,7 @@ class Transport:
         )
 
     def _wait_at_gate(self, operation: str, ids: Mapping[str, str], sent: int, deadline: float) -> None:
-        while (wait := self._not_before - time.monotonic()) > 0:
+        while (wait := self.gate.not_before - time.monotonic()) > 0:
             if time.monotonic() + wait > deadline:
                 held = FdiThrottledError(
                     f"{describe(operation, ids)}: held back: the service asked for fewer requests (429), "
@@ -594,7 +623,7 @@ class Transport:
         delay = backoff if asked is None else max(asked, backoff)
         from_service = not isinstance(error, FdiResponseError) or error.delivered
         if isinstance(error, FdiThrottledError) and from_service:
-            self._not_before = max(self._not_before, time.monotonic() + min(delay, policy.retry_after_cap))
+            self.gate.close_for(min(delay, policy.retry_after_cap))
         if not _may_resend(error, resend) or faults >= policy.max_attempts:
             raise error
         if (asked is not None and asked > policy.retry_after_cap) or time.monotonic() + delay > deadline:

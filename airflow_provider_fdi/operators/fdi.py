@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,17 +14,29 @@ from airflow_provider_fdi.exceptions import (
     FdiAlreadyExists,
     FdiBatchFailed,
     FdiDataGateFailed,
+    FdiDatasourceUnreachable,
     FdiRunFailed,
     FdiTaskBusy,
     FdiTimeout,
     ends_at_once_if_hopeless,
 )
-from airflow_provider_fdi.inputs import boolean, count, id_list, name_to_id, number, one_of
+from airflow_provider_fdi.inputs import (
+    boolean,
+    count,
+    dict_list,
+    given_id,
+    id_list,
+    name_to_id,
+    not_empty,
+    number,
+    one_of,
+)
 from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink, console_link, push_link
 from airflow_provider_fdi.version_compat import (
     AirflowSkipException,
     BaseOperator,
     default_deferrable,
+    mask_secrets,
     task_state_store,
 )
 
@@ -37,12 +48,14 @@ if TYPE_CHECKING:
     from airflow_provider_fdi.hooks.fdi import FdiHook
     from airflow_provider_fdi.runs.record import Book, Store
     from airflow_provider_fdi.runs.start import Ended, RunRequest
+    from airflow_provider_fdi.runs.verdict import DataGate
     from airflow_provider_fdi.runs.wait import Wait
 
 LOCATE_IN_WORKER = 10.0
 """Seconds for which a deferrable run looks for its row in the worker: most appear at once, and a deferral is
 dear."""
 LOCATE_INTERVAL = 2.0
+SHORTEST_INTERVAL = 0.01
 STOP_TIMEOUT = 60.0
 """Seconds within which a task must be stopped after the service said that it will be."""
 KILL_TIMEOUT = 10.0
@@ -60,6 +73,9 @@ class FdiBaseOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("fdi_conn_id", "project_id", "instance_id")
     ui_color = "#fbe9e7"
+    fields_with_secrets: Sequence[str] = ()
+    """Template fields in which values under secret-named keys are masked, before Airflow stores or logs
+    them."""
 
     def __init__(
         self,
@@ -83,6 +99,20 @@ class FdiBaseOperator(BaseOperator):
     @property
     def client(self) -> FdiClient:
         return self.hook.get_conn()
+
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        # The one step of rendering that mapped tasks take as well. Before it, because Airflow logs a template
+        # that fails; after it, because Airflow stores what was rendered.
+        self._mask_secrets()
+        super()._do_render_template_fields(parent, *args, **kwargs)
+        self._mask_secrets()
+
+    def _mask_secrets(self) -> None:
+        if self.fields_with_secrets:
+            from airflow_provider_fdi.client.task_detail import secret_values
+
+            found = [s for field in self.fields_with_secrets for s in secret_values(getattr(self, field))]
+            mask_secrets(s for s in found if not s.startswith("{{"))
 
     def _task_id_of(self, fdi_task_id: str | None, fdi_task_name: str | None) -> str:
         return name_to_id(self.hook, fdi_task_id, fdi_task_name)
@@ -184,6 +214,7 @@ class FdiRunTaskOperator(FdiBaseOperator):
         self.durable = durable
         self.terminate_on_kill = terminate_on_kill
         self._book: Book | None = None
+        self._summary: dict[str, Any] | None = None
 
     @ends_at_once_if_hopeless
     def execute(self, context: Context) -> dict[str, Any]:
@@ -201,7 +232,7 @@ class FdiRunTaskOperator(FdiBaseOperator):
         book = Book.open(self._store(context), carried=checked.get("record"))
         if checked["status"] == TIMEOUT:
             self._book = book
-            self._time_out()
+            self._time_out(chain_of(context))
         return self._carry_on(context, book, steps_told=checked.get("steps_told") or ())
 
     def on_kill(self) -> None:
@@ -218,20 +249,34 @@ class FdiRunTaskOperator(FdiBaseOperator):
     # --- the way of a run -------------------------------------------------------------------------------
 
     def _carry_on(self, context: Context, book: Book, steps_told: Iterable[str] = ()) -> dict[str, Any]:
+        from airflow_provider_fdi.client.errors import FdiError
         from airflow_provider_fdi.runs.report import StepLog
         from airflow_provider_fdi.runs.start import Busy, Ended, advance
-        from airflow_provider_fdi.runs.wait import ENDED, LOCATED, watch
+        from airflow_provider_fdi.runs.wait import ENDED, LOCATED, PollFailures, watch
 
         self._book = book
-        request = self._request(context)
-        interval = number("poll_interval", self.poll_interval)
+        # Read before anything is sent: a gate that cannot be must not be noticed after the run.
+        interval = number("poll_interval", self.poll_interval, minimum=SHORTEST_INTERVAL)
         failure_timeout = number("poll_failure_timeout", self.poll_failure_timeout)
+        self._gate()
+        request = self._request(context)
         self._push_task_link(context, request.fdi_task_id)
         told: str | None = None
         steps = StepLog(self.log.info, None)
+        failures = PollFailures(failure_timeout)
         while True:
-            step = advance(self.client, book, request)
-            run_id = book.record.run_id if book.record is not None and not book.record.closed else None
+            try:
+                step = advance(self.client, book, request)
+            except FdiError as error:
+                if not book.in_hand:
+                    raise
+                # With a record in hand only a look can have failed, never a start.
+                pause = failures.failed(error, time.monotonic(), interval)
+                self.log.warning("Looking at FDI failed, next look in %.0f s: %s", pause, error)
+                time.sleep(pause)
+                continue
+            failures.succeeded()
+            run_id = book.record.run_id if book.in_hand and book.record is not None else None
             if run_id is not None and run_id != told:
                 self._announce(context, request.fdi_task_id, run_id)
                 steps = StepLog(self.log.info, run_id, steps_told if told is None else ())
@@ -242,7 +287,7 @@ class FdiRunTaskOperator(FdiBaseOperator):
                 steps.tell_run(step.run)
                 return self._conclude(context, book, request.fdi_task_id, step)
             if step.until == ENDED and not self.wait_for_completion:
-                return self._describe_started(request.fdi_task_id, step)
+                return self._describe_started(context, request.fdi_task_id, step)
             if step.until == LOCATED:
                 pause = min(interval, LOCATE_INTERVAL)
                 limit = time.monotonic() + LOCATE_IN_WORKER if self.deferrable else None
@@ -271,6 +316,8 @@ class FdiRunTaskOperator(FdiBaseOperator):
 
         ti = context["ti"]
         policy = one_of("if_running", self.if_running, IF_RUNNING)
+        start_grace = number("start_grace", self.start_grace)
+        start_if_stopped = boolean("start_if_stopped", self.start_if_stopped)
         try_number = int(getattr(ti, "try_number", 1) or 1)
         if policy == "wait" and try_number > 1 and self.durable and self._store(context) is None:
             # Without a state store a retry cannot know its own run from another's: it joins what is in
@@ -281,8 +328,17 @@ class FdiRunTaskOperator(FdiBaseOperator):
             chain=chain_of(context),
             try_number=try_number,
             if_running=policy,  # type: ignore[arg-type]
-            start_grace=number("start_grace", self.start_grace),
-            start_if_stopped=boolean("start_if_stopped", self.start_if_stopped),
+            start_grace=start_grace,
+            start_if_stopped=start_if_stopped,
+        )
+
+    def _gate(self) -> DataGate:
+        from airflow_provider_fdi.runs.verdict import DataGate
+
+        return DataGate(
+            min_rows=count("min_rows", self.min_rows),
+            max_dirty_rows=count("max_dirty_rows", self.max_dirty_rows),
+            skip_if_empty=boolean("skip_if_empty", self.skip_if_empty),
         )
 
     def _store(self, context: Context) -> Store | None:
@@ -291,9 +347,14 @@ class FdiRunTaskOperator(FdiBaseOperator):
     def _announce(self, context: Context, fdi_task_id: str, run_id: str) -> None:
         client = self.client
         url = console_link(self.hook.settings, client.project_id, client.instance_id, fdi_task_id, run_id)
-        self.log.info("Run %s of FDI task %s: %s", run_id, fdi_task_id, url)
+        self.log.info("Run %s of FDI task %s", run_id, fdi_task_id)
+        self.log.info("Console: %s", url)
         context["ti"].xcom_push(key="fdi_run_id", value=run_id)
         push_link(context, FdiRunLink, url)
+        if self.wait_for_completion and (self.outlets or self.inlets):
+            from airflow_provider_fdi.assets import report_run
+
+            report_run(context, self, fdi_task_id, run_id)
 
     def _report_busy(self, fdi_task_id: str, run: Run | None) -> NoReturn:
         name = f"run {run.run_id}" if run else "a run that is not in its log yet"
@@ -309,6 +370,7 @@ class FdiRunTaskOperator(FdiBaseOperator):
         summary = report.run_summary(run, fdi_task_id, joined=ended.joined)
         context["ti"].xcom_push(key="fdi_run", value=summary)
         self.log.info("%s", report.describe(run))
+        self._tell_outlets(context, summary)
         if not self.wait_for_completion:
             return summary
         if verdict.outcome(run) is not verdict.Outcome.SUCCESS:
@@ -317,12 +379,7 @@ class FdiRunTaskOperator(FdiBaseOperator):
                 self.hook.settings, client.project_id, client.instance_id, fdi_task_id, run.run_id
             )
             raise FdiRunFailed(report.failure_text(run, fdi_task_id, link=url))
-        gate = verdict.DataGate(
-            min_rows=count("min_rows", self.min_rows),
-            max_dirty_rows=count("max_dirty_rows", self.max_dirty_rows),
-            skip_if_empty=boolean("skip_if_empty", self.skip_if_empty),
-        )
-        judgement, reason = verdict.judge_data(run, gate)
+        judgement, reason = verdict.judge_data(run, self._gate())
         if judgement is verdict.GateVerdict.SKIP:
             raise AirflowSkipException(f"Run {run.run_id} of FDI task {fdi_task_id}: {reason}.")
         if judgement is verdict.GateVerdict.FAIL:
@@ -331,14 +388,29 @@ class FdiRunTaskOperator(FdiBaseOperator):
             raise FdiDataGateFailed(f"Run {run.run_id} of FDI task {fdi_task_id} succeeded, but {reason}.")
         return summary
 
-    def _describe_started(self, fdi_task_id: str, step: Wait) -> dict[str, Any]:
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """What went where, for OpenLineage, which calls this after the task."""
+        from airflow_provider_fdi.lineage import lineage_of
+
+        return lineage_of(self.client, self._summary) if self._summary else None
+
+    def _tell_outlets(self, context: Context, summary: dict[str, Any]) -> None:
+        self._summary = summary
+        if self.outlets:
+            from airflow_provider_fdi.assets import tell_outlets
+
+            tell_outlets(context, self.outlets, summary)
+
+    def _describe_started(self, context: Context, fdi_task_id: str, step: Wait) -> dict[str, Any]:
         from airflow_provider_fdi.runs.report import run_summary
         from airflow_provider_fdi.runs.verdict import find_run
         from airflow_provider_fdi.runs.wait import look_at
 
         run = find_run(look_at(self.client, step).runs, step.run_id or "")
         joined = self._book is not None and self._book.record is not None and self._book.record.joined
-        return run_summary(run, fdi_task_id, joined=joined) if run else {"fdi_run_id": step.run_id}
+        summary = run_summary(run, fdi_task_id, joined=joined) if run else {"fdi_run_id": step.run_id}
+        self._tell_outlets(context, summary)
+        return summary
 
     def _defer(
         self, context: Context, book: Book, step: Wait, interval: float, failure_timeout: float
@@ -355,14 +427,22 @@ class FdiRunTaskOperator(FdiBaseOperator):
             terminate_on_kill=self.terminate_on_kill,
         )
 
-    def _time_out(self) -> NoReturn:
-        ended = ""
-        if self.terminate_on_kill and self._book is not None:
-            from airflow_provider_fdi.runs.stop import terminate_own_run
+    def _time_out(self, chain: int) -> NoReturn:
+        from airflow_provider_fdi.client.errors import FdiError
+        from airflow_provider_fdi.runs.stop import terminate_own_run
 
-            run_id = terminate_own_run(self.client, self._book.record)
-            ended = f" Run {run_id} was terminated." if run_id else " There was no run of ours to terminate."
-        raise FdiTimeout(f"execution_timeout={self.execution_timeout} is over.{ended}")
+        over = f"execution_timeout={self.execution_timeout} is over."
+        record = self._book.record if self._book is not None else None
+        if not self.terminate_on_kill:
+            raise FdiTimeout(over)
+        if record is None or record.chain != chain:
+            raise FdiTimeout(f"{over} There was no run of ours to terminate.")
+        try:
+            run_id = terminate_own_run(self.client, record)
+        except FdiError as error:
+            raise FdiTimeout(f"{over} The run could not be terminated, it may go on: {error}") from error
+        ended = f"Run {run_id} was terminated." if run_id else "There was no run of ours to terminate."
+        raise FdiTimeout(f"{over} {ended}")
 
     def _terminate_quietly(self) -> None:
         from airflow_provider_fdi.client.errors import FdiError
@@ -405,6 +485,9 @@ def create_once(
         task_id = create()
     except FdiError as error:
         if not error.ambiguous:
+            if store is not None:
+                # What appears under this name from now on is somebody else's.
+                store.set(CREATE_KEY, {})
             raise
         task_id = _look_for_created(hook, name)
         if task_id is None:
@@ -504,6 +587,7 @@ class FdiCreateTaskOperator(FdiBaseOperator):
     )
     template_ext: Sequence[str] = (".json",)
     template_fields_renderers = {"task_detail": "json"}
+    fields_with_secrets = ("task_detail",)
     operator_extra_links = (FdiTaskLink(),)
 
     def __init__(
@@ -535,6 +619,7 @@ class FdiCreateTaskOperator(FdiBaseOperator):
     def execute(self, context: Context) -> str:
         body = self._checked_body()
         one_of("if_exists", self.if_exists, IF_EXISTS)
+        stop_first = boolean("stop_first", self.stop_first)
         client = self.client
 
         def create() -> str | None:
@@ -554,7 +639,7 @@ class FdiCreateTaskOperator(FdiBaseOperator):
                 " Set if_exists to 'reuse' or 'update', or choose another name."
             )
         if self.if_exists == "update":
-            require_stopped(client, existing, self.stop_first, "update")
+            require_stopped(client, existing, stop_first, "update")
             client.update_task(task_id, **body)
             self.log.info("Updated FDI task %s (%s)", task_id, self.fdi_task_name)
         return task_id
@@ -564,15 +649,19 @@ class FdiCreateTaskOperator(FdiBaseOperator):
         from airflow_provider_fdi.client import rules
         from airflow_provider_fdi.client.task_detail import to_json_text
 
+        not_empty("fdi_task_name", self.fdi_task_name)
         return {
             "task_name": rules.task_name(self.fdi_task_name, field="fdi_task_name"),
             "task_type": rules.task_type(self.fdi_task_type, field="fdi_task_type"),
-            "source_datasource_id": rules.identifier(self.source_datasource_id, "source_datasource_id"),
-            "target_datasource_id": rules.identifier(self.target_datasource_id, "target_datasource_id"),
+            "source_datasource_id": given_id("source_datasource_id", self.source_datasource_id),
+            "target_datasource_id": given_id("target_datasource_id", self.target_datasource_id),
             "task_detail": to_json_text(self.task_detail),
             "description": rules.description(self.description),
             "task_tag": rules.task_tag(self.task_tag),
         }
+
+
+MAPPING_KEYS = ("source_table", "target_table", "source_columns", "target_columns", "mapping_columns")
 
 
 class FdiCreateCompositeTaskOperator(FdiBaseOperator):
@@ -671,11 +760,11 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
                 " Set if_exists to 'reuse' or 'update', or choose another name."
             )
         if self.if_exists == "update":
-            require_stopped(self.client, existing, self.stop_first, "update")
+            require_stopped(self.client, existing, boolean("stop_first", self.stop_first), "update")
             self.client.update_composite_task(
                 task_id,
-                operation_types=list(self.operation_types),
-                repulling_snapshot=self.repulling_snapshot,
+                operation_types=self._operation_types(),
+                repulling_snapshot=boolean("repulling_snapshot", self.repulling_snapshot),
                 description=self.description,
                 task_tag=self.task_tag,
             )
@@ -688,18 +777,38 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
         from airflow_provider_fdi.client.errors import FdiInvalidRequestError
 
         one_of("if_exists", self.if_exists, IF_EXISTS)
+        for field in ("stop_first", "repulling_snapshot", "auto_mapping"):
+            boolean(field, getattr(self, field))
+        not_empty("fdi_task_name", self.fdi_task_name)
         rules.task_name(self.fdi_task_name, field="fdi_task_name")
-        rules.operation_types(self.operation_types)
-        rules.identifier(self.source_datasource_id, "source_datasource_id")
-        rules.identifier(self.target_datasource_id, "target_datasource_id")
+        rules.operation_types(self._operation_types())
+        given_id("source_datasource_id", self.source_datasource_id)
+        given_id("target_datasource_id", self.target_datasource_id)
+        for field in ("source_app_id", "target_app_id"):
+            if getattr(self, field) is not None:
+                given_id(field, getattr(self, field))
+        if self.server_id is not None:
+            rules.text(str(self.server_id), "server_id", maximum=20)
         rules.description(self.description)
         rules.task_tag(self.task_tag)
-        for index, mapping in enumerate(self.table_mappings):
+        for index, mapping in enumerate(dict_list("table_mappings", self.table_mappings)):
+            place = f"table_mappings[{index}]"
             for side in ("source_table", "target_table"):
-                if not isinstance(mapping, Mapping) or not mapping.get(side):
-                    raise FdiInvalidRequestError.local(
-                        "", f"table_mappings[{index}]", mapping, f"must be a dict with {side}"
-                    )
+                if not mapping.get(side):
+                    raise FdiInvalidRequestError.local("", place, dict(mapping), f"must have {side}")
+                rules.table(mapping[side], f"{place}.{side}")
+            for key in mapping:
+                if key not in MAPPING_KEYS:
+                    rule = f"is unknown; a mapping has {', '.join(MAPPING_KEYS)}"
+                    raise FdiInvalidRequestError.local("", f"{place}.{key}", mapping[key], rule)
+            for key in MAPPING_KEYS[2:]:
+                if mapping.get(key) is not None:
+                    dict_list(f"{place}.{key}", mapping[key])
+
+    def _operation_types(self) -> list[str]:
+        given = self.operation_types
+        # Not id_list: what it says of an empty list would not say what may be in it.
+        return id_list("operation_types", given) if isinstance(given, str) else list(given or ())
 
     def _create(self) -> str | None:
         from airflow_provider_fdi.client.errors import FdiProtocolError
@@ -708,7 +817,7 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
         initialised = client.init_composite_task(
             source_datasource_id=self.source_datasource_id,
             target_datasource_id=self.target_datasource_id,
-            auto_mapping=self.auto_mapping,
+            auto_mapping=boolean("auto_mapping", self.auto_mapping),
             server_id=self.server_id,
         )
         if not initialised:
@@ -716,7 +825,7 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
                 "init_composite_task: the service answered without a task id", operation="init_composite_task"
             )
         task_id = initialised[0].task_id
-        for mapping in self.table_mappings:
+        for mapping in dict_list("table_mappings", self.table_mappings):
             client.create_mapping(
                 task_id,
                 source_datasource_id=self.source_datasource_id,
@@ -726,7 +835,7 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
             )
         created = client.create_composite_task(
             task_name=self.fdi_task_name,
-            operation_types=list(self.operation_types),
+            operation_types=self._operation_types(),
             task_id=task_id,
             description=self.description,
             task_tag=self.task_tag,
@@ -823,11 +932,13 @@ class FdiBatchOperator(FdiBaseOperator):
 
         rules.action(self.action)
         one_of("on_partial_failure", self.on_partial_failure, ("fail", "warn"))
-        interval = number("poll_interval", self.poll_interval)
+        interval = number("poll_interval", self.poll_interval, minimum=SHORTEST_INTERVAL)
+        failure_timeout = number("poll_failure_timeout", self.poll_failure_timeout)
+        wait_for_status = boolean("wait_for_status", self.wait_for_status)
         parallel = int(number("max_parallel_requests", self.max_parallel_requests, minimum=1))
         ids = self._ids()
         result = self._operate(context, ids, parallel)
-        if self.wait_for_status and result["succeeded"]:
+        if wait_for_status and result["succeeded"]:
             waits = [
                 Wait(task_id, ACTIVATED, statuses=(TARGET_STATUS[self.action],))
                 for task_id in result["succeeded"]
@@ -837,7 +948,7 @@ class FdiBatchOperator(FdiBaseOperator):
                     self,
                     waits,
                     poll_interval=interval,
-                    poll_failure_timeout=self.poll_failure_timeout,
+                    poll_failure_timeout=failure_timeout,
                     deadline=deadline_of(context, self.execution_timeout),
                     record=result,
                 )
@@ -846,7 +957,7 @@ class FdiBatchOperator(FdiBaseOperator):
                     self.client,
                     wait,
                     poll_interval=interval,
-                    poll_failure_timeout=self.poll_failure_timeout,
+                    poll_failure_timeout=failure_timeout,
                     look_first=True,
                 )
         return self._conclude(result)
@@ -903,6 +1014,8 @@ class FdiBatchOperator(FdiBaseOperator):
                 if error.partial is not None:
                     self._remember(context, store, done + [i.task_id for i in error.partial.succeeded])
                 raise
+            # Before the next request: should it fail, what is done is known nevertheless.
+            self._remember(context, store, done + [i.task_id for i in answer.succeeded])
             failed = still_to_do(self.client, answer.failed, self.action)
         bad = {item.task_id for item in failed}
         succeeded = [task_id for task_id in ids if task_id not in bad]
@@ -923,13 +1036,14 @@ class FdiBatchOperator(FdiBaseOperator):
         return result
 
     def _done_before(self, context: Context, store: Store | None, ids: list[str]) -> list[str]:
-        """What an earlier try has done already: remembered or, without a state store, looked up."""
+        """What an earlier try has done already: remembered or, where it left no word, looked up."""
         if store is not None:
             memory = store.get(BATCH_KEY)
             same = isinstance(memory, Mapping) and (
                 memory.get("chain") == chain_of(context) and memory.get("action") == self.action
             )
-            return [i for i in memory["succeeded"] if i in ids] if same else []
+            if same:
+                return [i for i in memory["succeeded"] if i in ids]
         if int(getattr(context["ti"], "try_number", 1) or 1) <= 1:
             return []
         target = TARGET_STATUS[self.action]
@@ -959,6 +1073,9 @@ class FdiBatchOperator(FdiBaseOperator):
 
 
 # --- schedule ---------------------------------------------------------------------------------------------
+
+
+SCHEDULE_KEY = "fdi_schedule"
 
 
 class FdiCreateScheduleOperator(FdiBaseOperator):
@@ -1029,31 +1146,41 @@ class FdiCreateScheduleOperator(FdiBaseOperator):
         plan = self._checked_plan()
         one_of("if_exists", self.if_exists, IF_EXISTS)
         fdi_task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
-        client = self.client
+        client, store = self.client, task_state_store(context)
         self._push_task_link(context, fdi_task_id)
         existing = client.get_schedule(fdi_task_id)
+        intent = {"fdi_task_id": fdi_task_id, "chain": chain_of(context)}
         if existing is None:
+            if store is not None:
+                store.set(SCHEDULE_KEY, intent)
             try:
                 return client.create_schedule(fdi_task_id, **plan).dispatch_id
             except FdiError as error:
+                if not error.ambiguous:
+                    if store is not None:
+                        store.set(SCHEDULE_KEY, {})
+                    raise
                 # A task has one schedule, so what is there now is what we sent.
-                made = client.get_schedule(fdi_task_id) if error.ambiguous else None
+                made = client.get_schedule(fdi_task_id)
                 if made is None:
                     raise
+                self.log.warning("The creation of the schedule was not answered, but it exists: %s", error)
                 return made.dispatch_id
+        wanted = plan if existing.use_quartz_cron is None else plan | {"use_quartz_cron": "cron" in plan}
         differences = {
-            field: (told, wanted)
-            for field, wanted in plan.items()
-            if wanted is not None and (told := getattr(existing, field)) != wanted
+            field: (told, value)
+            for field, value in wanted.items()
+            if value is not None and (told := getattr(existing, field)) != value
         }
-        if self.if_exists == "fail":
+        ours = store is not None and store.get(SCHEDULE_KEY) == intent
+        if self.if_exists == "fail" and not ours:
             raise FdiAlreadyExists(
                 f"FDI task {fdi_task_id} has schedule {existing.dispatch_id} already (if_exists='fail')."
                 " Set if_exists to 'update' or 'reuse'."
             )
         if self.if_exists == "update" and differences:
-            for field, (told, wanted) in differences.items():
-                self.log.info("Schedule %s: %s %r -> %r", existing.dispatch_id, field, told, wanted)
+            for field, (told, value) in differences.items():
+                self.log.info("Schedule %s: %s %r -> %r", existing.dispatch_id, field, told, value)
             client.update_schedule(fdi_task_id, existing.dispatch_id, **plan)
         else:
             self.log.info("Schedule %s is left as it is", existing.dispatch_id)
@@ -1066,10 +1193,17 @@ class FdiCreateScheduleOperator(FdiBaseOperator):
         from airflow_provider_fdi.client.errors import FdiInvalidRequestError
 
         if bool(self.cron) == bool(self.period):
+            both = f", not both (period={self.period!r})" if self.cron else ""
             raise FdiInvalidRequestError.local(
-                "create_schedule", "cron", self.cron, "give either cron, or period with dispatch_interval"
+                "create_schedule",
+                "cron",
+                self.cron,
+                f"give either cron, or period with dispatch_interval{both}",
             )
         start = rules.start_time(self.start_time) if self.start_time not in (None, "") else None
+        for field in ("remark", "cron_timezone"):
+            if getattr(self, field) is not None:
+                rules.text(getattr(self, field), field, operation="create_schedule", minimum=0)
         plan: dict[str, Any] = {"start_time": start, "remark": self.remark}
         if self.cron:
             if self.dispatch_interval is not None:
@@ -1079,7 +1213,7 @@ class FdiCreateScheduleOperator(FdiBaseOperator):
                     self.dispatch_interval,
                     "goes with period, not cron",
                 )
-            return plan | {"cron": to_quartz(self.cron), "cron_timezone": self.cron_timezone}
+            return plan | {"cron": to_quartz(self.cron), "cron_timezone": self.cron_timezone or None}
         if self.cron_timezone:
             raise FdiInvalidRequestError.local(
                 "create_schedule", "cron_timezone", self.cron_timezone, "goes with cron, not period"
@@ -1093,13 +1227,16 @@ class FdiCreateScheduleOperator(FdiBaseOperator):
 # --- change and delete --------------------------------------------------------------------------------------
 
 
+UPDATE_KEY = "fdi_was_started"
+DELETE_KEY = "fdi_delete"
+
+
 class FdiUpdateTaskOperator(FdiBaseOperator):
     """Change a common FDI task; returns its id.
 
     ``run`` takes no parameters: with a templated ``task_detail`` this is how a backfill moves a task's
-        window. What is
-    not given stays as it is, except ``task_detail``, which the service wants whole and in the spelling of
-    requests.
+    window. What is not given stays as it is, except ``task_detail``, which the service wants whole and in the
+    spelling of requests.
 
     Source: ShowTask, UpdateTask.
 
@@ -1113,8 +1250,10 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
     :param description: free text.
     :param task_tag: 4 to 64 letters, digits, ``-``, ``_``.
     :param stop_first: stop a started task first: FDI changes stopped tasks only.
-    :param restart: start the task again if it was started before.
+    :param restart: start the task again if ``stop_first`` stopped it: also when the service refuses the
+        change, and (Airflow >= 3.3) when the process died in between and a retry follows.
 
+    :raises FdiBatchFailed: the task was changed, but could not be started again; a retry starts it.
     :raises FdiTaskBusy: the task is started, and ``stop_first`` is not set.
     """
 
@@ -1129,9 +1268,12 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
         "target_datasource_id",
         "description",
         "task_tag",
+        "stop_first",
+        "restart",
     )
     template_ext: Sequence[str] = (".json",)
     template_fields_renderers = {"task_detail": "json"}
+    fields_with_secrets = ("task_detail",)
     operator_extra_links = (FdiTaskLink(),)
 
     def __init__(
@@ -1165,42 +1307,91 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
 
     @ends_at_once_if_hopeless
     def execute(self, context: Context) -> str:
-        from airflow_provider_fdi.client.task_detail import to_json_text
+        from airflow_provider_fdi.client.errors import FdiError, FdiInvalidRequestError
 
-        detail = to_json_text(self.task_detail)
+        changes = self._checked_changes()
+        stop_first = boolean("stop_first", self.stop_first)
+        restart = boolean("restart", self.restart) and stop_first
         task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
         client = self.client
         self._push_task_link(context, task_id)
         task = client.get_task(task_id)
-        body: dict[str, Any] = {
-            "task_name": self.new_fdi_task_name or task.task_name or "",
-            "task_type": self.fdi_task_type or task.task_type.value,
-            "source_datasource_id": self.source_datasource_id or task.source_datasource_id or "",
-            "target_datasource_id": self.target_datasource_id or task.target_datasource_id or "",
-            "task_detail": detail,
-            "description": self.description or task.description,
-            "task_tag": self.task_tag or task.task_tag,
+        if task.is_composite:
+            raise FdiInvalidRequestError.local(
+                "update_task", "fdi_task_id", task_id, "is a composite task, and those have no task_detail"
+            )
+        body = {
+            "task_name": task.task_name or "",
+            "task_type": task.task_type.value,
+            "source_datasource_id": task.source_datasource_id or "",
+            "target_datasource_id": task.target_datasource_id or "",
+            "description": task.description,
+            "task_tag": task.task_tag,
+            **changes,
         }
-        started = require_stopped(client, task, self.stop_first, "update")
-        # A try that died after stopping the task must not leave it stopped: what it was is remembered.
-        started = self._remember_started(context, started)
-        client.update_task(task_id, **body)
-        if started and self.restart:
-            failed = still_to_do(client, client.start_tasks([task_id]).failed, "start")
-            if failed:
-                raise FdiBatchFailed(
-                    f"The task was updated, but not started again: {_describe_item(failed[0])}"
-                )
+        was_started = restart and self._was_started(context, task)
+        require_stopped(client, task, stop_first, "update")
+        try:
+            client.update_task(task_id, **body)
+        except FdiError:
+            # A task that ran before goes on as it was.
+            if was_started:
+                self._start_again(task_id)
+            raise
+        self.log.info("Updated FDI task %s (%s)", task_id, body["task_name"])
+        failed = self._start_again(task_id) if was_started else None
+        if failed:
+            raise FdiBatchFailed(f"The task was updated, but not started again: {failed}")
         return task_id
 
-    def _remember_started(self, context: Context, started: bool) -> bool:
+    def _checked_changes(self) -> dict[str, Any]:
+        """What is given, checked before the task is stopped for it."""
+        from airflow_provider_fdi.client import rules
+        from airflow_provider_fdi.client.task_detail import to_json_text
+
+        changes = {
+            "task_detail": to_json_text(self.task_detail),
+            "description": rules.description(self.description),
+            "task_tag": rules.task_tag(self.task_tag),
+        }
+        if self.new_fdi_task_name:
+            changes["task_name"] = rules.task_name(self.new_fdi_task_name, field="new_fdi_task_name")
+        if self.fdi_task_type:
+            changes["task_type"] = rules.task_type(self.fdi_task_type, field="fdi_task_type")
+        for field in ("source_datasource_id", "target_datasource_id"):
+            if getattr(self, field):
+                changes[field] = rules.identifier(getattr(self, field), field)
+        return {field: value for field, value in changes.items() if value is not None}
+
+    def _was_started(self, context: Context, task: Task) -> bool:
+        """Whether the task was started before this chain of tries stopped it: written down before it is
+        stopped, so that a try which dies does not leave it stopped."""
+        from airflow_provider_fdi.client.models import TaskStatus
+
+        started = task.status is TaskStatus.RUNNING
         store = task_state_store(context)
         if store is None:
             return started
-        key, chain = "fdi_was_started", chain_of(context)
+        note = {"chain": chain_of(context), "fdi_task_id": task.task_id}
         if started:
-            store.set(key, {"chain": chain})
-        return started or store.get(key) == {"chain": chain}
+            store.set(UPDATE_KEY, note)
+        return started or store.get(UPDATE_KEY) == note
+
+    def _start_again(self, task_id: str) -> str | None:
+        """Start the task; if that fails, why."""
+        from airflow_provider_fdi.client.errors import FdiError
+
+        client = self.client
+        try:
+            failed = still_to_do(client, client.start_tasks([task_id]).failed, "start")
+        except FdiError as error:
+            reason = str(error)
+        else:
+            if not failed:
+                return None
+            reason = _describe_item(failed[0])
+        self.log.error("FDI task %s is left stopped: %s", task_id, reason)
+        return reason
 
 
 class FdiResetCompositeTaskOperator(FdiBaseOperator):
@@ -1281,8 +1472,9 @@ class FdiTerminateRunOperator(FdiBaseOperator):
             task, _ = task_state(self.client, task_id)
             if error.error_code != "FDI.3027" or task is None or is_executing(task):
                 raise
+            # Nothing is executing after a request that was repeated: the one before it terminated it.
             self.log.info("FDI task %s is executing nothing", task_id)
-            return False
+            return error.unsettled
         self.log.info("Terminated the run of FDI task %s", task_id)
         return True
 
@@ -1294,7 +1486,8 @@ class FdiTestDatasourceOperator(FdiBaseOperator):
 
     :param datasource_id: id of the data source.
 
-    :raises FdiResponseError: FDI cannot reach it (FDI.3016); retries apply.
+    :raises FdiResponseError: FDI cannot reach it and says why (FDI.3016); retries apply.
+    :raises FdiDatasourceUnreachable: FDI cannot reach it; retries apply.
     """
 
     template_fields: Sequence[str] = (*FdiBaseOperator.template_fields, "datasource_id")
@@ -1305,17 +1498,24 @@ class FdiTestDatasourceOperator(FdiBaseOperator):
 
     @ends_at_once_if_hopeless
     def execute(self, context: Context) -> bool:
+        from airflow_provider_fdi.client.task_detail import secret_values
+
         client = self.client
         source = client.get_datasource(self.datasource_id)
-        content = source.content
-        return client.test_datasource(
+        mask_secrets(secret_values(source.content))
+        works = client.test_datasource(
             self.datasource_id,
             datasource_name=source.datasource_name or "",
             datasource_type=source.datasource_type or "",
             app_id=source.app_id or "",
-            content=json.loads(content) if isinstance(content, str) else content or {},
+            content=source.content or {},
             description=source.description,
         )
+        if not works:
+            raise FdiDatasourceUnreachable(
+                f"FDI cannot reach data source {self.datasource_id} ({source.datasource_name})."
+            )
+        return works
 
 
 class FdiDeleteTaskOperator(FdiBaseOperator):
@@ -1331,7 +1531,13 @@ class FdiDeleteTaskOperator(FdiBaseOperator):
     :raises FdiTaskBusy: the task is started, and ``stop_first`` is not set.
     """
 
-    template_fields: Sequence[str] = (*FdiBaseOperator.template_fields, "fdi_task_id", "fdi_task_name")
+    template_fields: Sequence[str] = (
+        *FdiBaseOperator.template_fields,
+        "fdi_task_id",
+        "fdi_task_name",
+        "stop_first",
+        "missing_ok",
+    )
 
     def __init__(
         self,
@@ -1352,19 +1558,32 @@ class FdiDeleteTaskOperator(FdiBaseOperator):
     def execute(self, context: Context) -> None:
         from airflow_provider_fdi.client.errors import FdiNotFoundError
 
+        stop_first = boolean("stop_first", self.stop_first)
+        may_miss = boolean("missing_ok", self.missing_ok) or self._deleting(context)
         client = self.client
-        by_name = self.fdi_task_name if self.missing_ok and not self.fdi_task_id else None
+        by_name = self.fdi_task_name if may_miss and not self.fdi_task_id else None
         if by_name and self.hook.find_task(by_name) is None:
             self.log.info("FDI task %r is not there", by_name)
             return
         task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
         try:
-            require_stopped(client, client.get_task(task_id), self.stop_first, "delete")
+            require_stopped(client, client.get_task(task_id), stop_first, "delete")
+            self._deleting(context, True)
             client.delete_task(task_id)
         except FdiNotFoundError as error:
             # Missing after a request that was repeated: the one before it, whose answer was lost, deleted it.
-            if not self.missing_ok and not (error.operation == "delete_task" and error.attempts > 1):
+            if not may_miss and not (error.operation == "delete_task" and error.attempts > 1):
                 raise
             self.log.info("FDI task %s is not there", task_id)
             return
         self.log.info("Deleted FDI task %s", task_id)
+
+    def _deleting(self, context: Context, now: bool = False) -> bool:
+        """Whether an earlier try got as far as deleting the task; ``now`` writes it down."""
+        store = task_state_store(context)
+        if store is None:
+            return False
+        note = {"chain": chain_of(context), "fdi_task": self.fdi_task_id or self.fdi_task_name}
+        if now:
+            store.set(DELETE_KEY, note)
+        return now or store.get(DELETE_KEY) == note

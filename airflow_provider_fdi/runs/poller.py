@@ -3,6 +3,8 @@
 Waits register a future each; the poller asks in whichever way costs fewer requests: the log or state of each
 awaited task, or all tasks of the instance, 999 to a page. A page only hints: what a run's end means is told
 by its row in the log, which is read once per hint.
+
+HTTP, JSON and the search through pages happen in threads; the event loop is left with what a page hinted at.
 """
 
 from __future__ import annotations
@@ -12,20 +14,29 @@ import contextvars
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from airflow_provider_fdi.client.errors import FdiAuthError, FdiError, FdiThrottledError
+from airflow_provider_fdi.client.errors import (
+    FdiAuthError,
+    FdiConnectionError,
+    FdiError,
+    FdiProtocolError,
+    FdiResponseError,
+)
 from airflow_provider_fdi.client.models import ExecuteStatus, TaskMonitor
 from airflow_provider_fdi.runs import verdict
 from airflow_provider_fdi.runs.wait import (
     COMPLETED,
     ENDED,
     IN_LOG,
+    LOCATED,
+    NEWS,
+    VISIBLE,
     Look,
     PollFailures,
     Wait,
@@ -42,18 +53,29 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PAGE_SIZE = 999
-PARALLEL_LOOKS = 8
-"""Requests in flight at once. With 20 ms latency, 1,000 runs that end in one interval are told within 3 s."""
-TURN = 200
-"""Waits considered before the event loop gets its turn."""
+PARALLEL_LOOKS = 10
+"""Requests in flight at once."""
+LOOK_TIME = 0.02
+"""Seconds that each look takes at least: however fast the service, at most 500 are sent in one second, also
+when a thousand triggers begin, or a thousand runs end, at the same moment."""
+TURN = 100
+"""Waits dealt with before the event loop gets its turn."""
 DUE_SLACK = 0.1
 """Waits that are due within this part of their interval are looked at in the same round."""
 RECOUNT_AFTER = 600.0
 """Seconds after which the number of tasks in the instance is learned anew."""
 START_TIME_SLACK_MS = 1_000
 """``last_execute_time`` and the row of the same run may differ by this much."""
+LOG_LAG_MS = 600_000
+"""For how long after its start a run's row is looked for in the log at every round."""
 
-Signature = tuple[ExecuteStatus | None, int | None]
+ALWAYS_LOOKS = frozenset({LOCATED, VISIBLE})
+"""Short waits for a row to appear: no state of the task tells whether it has."""
+
+Signature = tuple[ExecuteStatus, int | None]
+"""State and start of a task's latest execution, as a page tells them."""
+
+clock = time.monotonic
 
 
 @dataclass(slots=True, eq=False)
@@ -67,29 +89,60 @@ class Waiter:
     due: float
     on_look: Callable[[Look], None] | None = None
     seen: Signature | None = None
+    """The state that the log has accounted for."""
+
+
+def signature_of(monitor: TaskMonitor) -> Signature:
+    return monitor.execute_status, monitor.last_execute_time
 
 
 def hints(wait: Wait, monitor: TaskMonitor, seen: Signature | None) -> bool:
     """Whether the task's row in a page is reason to read its log: a terminal state, or another execution.
 
-    ``seen`` is the state at which the log was last read without result; the same state again is no reason,
-        except
-    for a run whose task is reported over while its own row still says otherwise: that row is late.
+    ``seen`` is the state that the log has accounted for; the same state again is no reason, except for a run
+    whose task is reported over while its own row still says otherwise: that row is late.
     """
-    signature = (monitor.execute_status, monitor.last_execute_time)
-    over = monitor.execute_status is None or not monitor.execute_status.is_active
-    if wait.until == COMPLETED:
-        return signature != seen and over
+    signature = signature_of(monitor)
+    over, last = not monitor.execute_status.is_active, monitor.last_execute_time
     if wait.until == ENDED:
-        if over:
+        if over or last is None:
             return True
-        last = monitor.last_execute_time
-        return last is not None and last != (seen[1] if seen else None) and last > _started_by(wait)
-    return signature != seen or over
+        return last > (wait.since or 0) + START_TIME_SLACK_MS and last != (seen and seen[1])
+    if wait.until == COMPLETED and seen is None:
+        return over
+    if wait.until in (COMPLETED, NEWS):
+        # A new execution tells that the one before is over, also where that was never seen in a page.
+        return seen is None or last != seen[1] or (over and signature != seen)
+    return True
 
 
-def _started_by(wait: Wait) -> int:
-    return (wait.since or 0) + START_TIME_SLACK_MS
+def log_is_late(wait: Wait, look: Look, signature: Signature | None) -> bool:
+    """Whether the state told more than the log shows yet: then the same state must lead there again."""
+    if signature is None or wait.until not in (COMPLETED, NEWS):
+        return False
+    status, started = signature
+    if verdict.run_in_progress(look.runs) and not status.is_active:
+        return True
+    if started is None or look.now - started > LOG_LAG_MS:
+        return False
+    return all(verdict.newest_time(run) < started - START_TIME_SLACK_MS for run in look.runs)
+
+
+def pages_are_cheaper(waits: Iterable[tuple[Wait, float]], tasks_total: int | None) -> bool:
+    """Whether reading all tasks of the instance costs fewer requests than reading each awaited one.
+
+    :param waits: what is waited for, and at which interval (s).
+    :param tasks_total: tasks in the instance; None (not known) is settled by reading the first page.
+    """
+    each = _requests_by_task(waits)
+    return each > 1 and (tasks_total is None or math.ceil(tasks_total / PAGE_SIZE) < each)
+
+
+def _requests_by_task(waits: Iterable[tuple[Wait, float]]) -> float:
+    """The requests that looking at each task costs in the time in which the pages are read once."""
+    intervals = [interval for wait, interval in waits if wait.until not in ALWAYS_LOOKS]
+    shortest = min(intervals, default=0.0)
+    return sum(shortest / interval if interval else 1.0 for interval in intervals)
 
 
 class Poller:
@@ -98,17 +151,18 @@ class Poller:
     def __init__(self, connect: Callable[[], Awaitable[FdiClient]]) -> None:
         self._connect = connect
         self._client: FdiClient | None = None
-        self._waiters: set[Waiter] = set()
-        self._changed = asyncio.Event()
+        self._connecting = asyncio.Lock()
+        self._proven = False
+        self._waiters: list[Waiter] = []
         self._task: asyncio.Task[None] | None = None
+        self._sooner = asyncio.Event()
+        self._wakes_at = math.inf
         self._threads = ThreadPoolExecutor(PARALLEL_LOOKS, thread_name_prefix="fdi-poll")
-        self._in_flight = asyncio.Semaphore(PARALLEL_LOOKS)
         self._tasks_total: int | None = None
         self._counted_at = -math.inf
-        self._not_before = 0.0
-        self._proven = False
+        self._no_pages_before = -math.inf
 
-    async def watch(
+    def watch(
         self,
         wait: Wait,
         *,
@@ -116,218 +170,269 @@ class Poller:
         poll_failure_timeout: float,
         on_look: Callable[[Look], None] | None = None,
         timeout: float | None = None,
-    ) -> Look:
-        """Return the look that ended the wait; the first one comes after ``poll_interval`` seconds at the
-        latest.
+    ) -> asyncio.Future[Look]:
+        """The look that ends the wait, to be awaited; the first comes after at most ``poll_interval`` seconds.
+
+        Whoever no longer wants it cancels it, or is cancelled while awaiting it; nothing else is to be undone.
 
         :raises FdiError: looks have failed for ``poll_failure_timeout`` seconds, or looking is hopeless.
         :raises asyncio.TimeoutError: ``timeout`` seconds are over.
         """
         loop = asyncio.get_running_loop()
-        waiter = Waiter(
-            wait,
-            poll_interval,
-            PollFailures(poll_failure_timeout),
-            loop.create_future(),
-            loop.time() + poll_interval,
-            on_look,
-        )
-        self._waiters.add(waiter)
-        self._changed.set()
+        future: asyncio.Future[Look] = loop.create_future()
+        if timeout is not None:
+            alarm = loop.call_later(max(timeout, 0.0), _fail, future, asyncio.TimeoutError())
+            future.add_done_callback(lambda _: alarm.cancel())
+        failures = PollFailures(poll_failure_timeout)
+        waiter = Waiter(wait, poll_interval, failures, future, clock() + poll_interval, on_look)
+        self._waiters.append(waiter)
+        if waiter.due < self._wakes_at:
+            self._sooner.set()
         if self._task is None or self._task.done():
             # An empty context: the poller's log lines belong to no task instance.
             self._task = contextvars.Context().run(loop.create_task, self._poll())
-        alarm = None if timeout is None else loop.call_later(max(timeout, 0.0), _expire, waiter.future)
-        try:
-            return await waiter.future
-        finally:
-            if alarm is not None:
-                alarm.cancel()
-            self._waiters.discard(waiter)
-            self._changed.set()
+        return future
+
+    async def call(self, function: Callable[..., T], *args: object) -> T:
+        """``function(client, *args)``, in one of the poller's threads."""
+        return await self._in_thread(function, await self._connected(), *args)
 
     @property
     def client(self) -> FdiClient | None:
         """The client in use; None before the first look."""
         return self._client
 
-    async def close(self) -> None:
-        """End the poller; waiters that are left are cancelled."""
+    def close(self) -> None:
+        """End the poller. Nothing is awaited: a trigger that is cancelled must not be held up here, or
+        cancelled again, or it could no longer be told whether a user or a shutdown has cancelled it."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
-        self._threads.shutdown(wait=False)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._client is not None:
+            self._client.close()
+
+    # --- when ---------------------------------------------------------------------------------------------
 
     async def _poll(self) -> None:
-        error: BaseException = asyncio.CancelledError()
+        error: Exception = RuntimeError("The FDI poller was ended while this was still waited for")
         try:
-            while self._waiters:
-                await self._sleep_until_due()
+            while await self._somebody_is_due():
                 await self._round()
-        except Exception as exc:
+                await asyncio.sleep(0)
+        except Exception as failure:
             log.exception("The FDI poller ended on an error of its own")
-            error = exc
-            raise
+            error = failure
         finally:
             # Nobody may wait for a poller that is gone.
-            for waiter in list(self._waiters):
-                if not waiter.future.done():
-                    waiter.future.set_exception(error)
+            for waiter in self._waiters:
+                _fail(waiter.future, error)
 
-    async def _sleep_until_due(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiters:
-            self._changed.clear()
-            pause = max(min(w.due for w in self._waiters), self._not_before) - loop.time()
+    async def _somebody_is_due(self) -> bool:
+        """Sleep until somebody is; False when nobody waits any more."""
+        while True:
+            self._waiters = [w for w in self._waiters if not w.future.done()]
+            if not self._waiters:
+                return False
+            self._sooner.clear()
+            self._wakes_at = max(min(w.due for w in self._waiters), self._held_until())
+            pause = self._wakes_at - clock()
             if pause <= 0:
-                return
+                return True
             try:
-                await asyncio.wait_for(self._changed.wait(), pause)
+                await asyncio.wait_for(self._sooner.wait(), pause)
             except asyncio.TimeoutError:
-                return
+                pass
 
-    async def _round(self) -> None:
-        """Look once for whoever is due, in the cheaper way."""
-        waiters = [w for w in self._waiters if not w.future.done()]
-        if not waiters:
-            return
-        try:
-            if self._pages_are_cheaper(waiters):
-                await self._look_at_all(waiters)
-                return
-        except FdiError as error:
-            self._failed(waiters, error)
-            return
-        now = asyncio.get_running_loop().time()
-        due = [w for w in waiters if w.due <= now + DUE_SLACK * w.interval]
-        await asyncio.gather(*(self._look_at(w) for w in due))
+    def _held_until(self) -> float:
+        """Until when the service wants fewer requests. All clients of a triggerer share one gate."""
+        return 0.0 if self._client is None else self._client.gate.not_before
 
     # --- which way ----------------------------------------------------------------------------------------
 
-    def _pages_are_cheaper(self, waiters: list[Waiter]) -> bool:
-        shortest = min(w.interval for w in waiters)
-        # What looking at each task would cost in the time in which the pages are read once.
-        each = sum(shortest / w.interval if w.interval else 1.0 for w in waiters)
-        if each <= 1:
-            return False
-        if self._tasks_total is None or time.monotonic() - self._counted_at > RECOUNT_AFTER:
-            return True  # the first page tells how many tasks there are
-        return math.ceil(self._tasks_total / PAGE_SIZE) < each
-
-    # --- all tasks, page by page --------------------------------------------------------------------------
-
-    async def _look_at_all(self, waiters: list[Waiter]) -> None:
-        wanted = frozenset(w.wait.fdi_task_id for w in waiters)
-        pages = await self._in_thread(_read_pages, wanted, self._tasks_total, len(waiters))
-        self._proven = True
-        self._tasks_total, self._counted_at = pages.total, time.monotonic()
-        loop = asyncio.get_running_loop()
-        hinted: list[tuple[Waiter, Signature | None]] = []
-        for turn, waiter in enumerate(waiters, 1):
-            if turn % TURN == 0:
-                await asyncio.sleep(0)
-            monitor = pages.monitors.get(waiter.wait.fdi_task_id)
-            if monitor is None:
-                # Unknown, not over: pages may be too many to read, and a task may slip from one to another.
-                if waiter.due <= loop.time() + DUE_SLACK * waiter.interval:
-                    hinted.append((waiter, None))
-                continue
-            waiter.due = loop.time() + waiter.interval
-            if waiter.wait.until not in IN_LOG:
-                self._tell(waiter, Look(pages.now, task=monitor))
-            elif hints(waiter.wait, monitor, waiter.seen) or pages.now >= (waiter.wait.deadline or math.inf):
-                hinted.append((waiter, (monitor.execute_status, monitor.last_execute_time)))
-            else:
-                waiter.failures.succeeded()
-        # Whoever started first has probably waited longest.
-        hinted.sort(key=lambda pair: (pair[1][1] or 0) if pair[1] else 0)
-        await asyncio.gather(*(self._look_at(waiter, signature) for waiter, signature in hinted))
-
-    # --- each awaited task --------------------------------------------------------------------------------
-
-    async def _look_at(self, waiter: Waiter, signature: Signature | None = None) -> None:
-        async with self._in_flight:
-            if waiter.future.done():
-                return
+    async def _round(self) -> None:
+        """Look once for whoever is due, in the cheaper way."""
+        now = clock()
+        waiters = list(self._waiters)
+        due = [w for w in waiters if w.due <= now + DUE_SLACK * w.interval]
+        looks: list[tuple[Waiter, Signature | None]] = [(waiter, None) for waiter in due]
+        try:
+            client = await self._connected()
+        except FdiError as error:
+            self._failed(due, error, None)
+            return
+        if self._wants_pages(waiters, now):
             try:
-                look = await self._in_thread(look_at, waiter.wait)
+                pages = await self._in_thread(read_pages, client, waiters, self._tasks_total, now)
             except FdiError as error:
-                self._failed([waiter], error)
-                return
-        self._proven = True
-        waiter.due = asyncio.get_running_loop().time() + waiter.interval
-        # A row that is still active under a terminal state is late: the same state must lead here again.
-        waiter.seen = (
-            None if verdict.run_in_progress(look.runs) and waiter.wait.until == COMPLETED else signature
-        )
-        self._tell(waiter, look)
+                if not _is_refusal(error):
+                    self._failed(waiters, error, client)
+                    return
+                log.warning("All tasks cannot be listed, so each is looked at by itself: %s", error)
+                self._no_pages_before = now + RECOUNT_AFTER
+            else:
+                self._proven = True
+                self._tasks_total, self._counted_at = pages.total, now
+                looks = pages.hinted
+                for turn, (waiter, look) in enumerate(pages.told, 1):
+                    self._tell(waiter, look, is_over(waiter.wait, look))
+                    if turn % TURN == 0:
+                        await asyncio.sleep(0)
+        await self._look_at_each(client, looks)
 
-    def _tell(self, waiter: Waiter, look: Look) -> None:
+    def _wants_pages(self, waiters: list[Waiter], now: float) -> bool:
+        if now < self._no_pages_before:
+            return False
+        total = self._tasks_total if now - self._counted_at < RECOUNT_AFTER else None
+        return pages_are_cheaper([(w.wait, w.interval) for w in waiters], total)
+
+    async def _look_at_each(self, client: FdiClient, looks: list[tuple[Waiter, Signature | None]]) -> None:
+        queue = iter(looks)
+
+        async def work() -> None:
+            for waiter, signature in queue:
+                started = clock()
+                if waiter.future.done():
+                    continue
+                if self._held_until() > started:
+                    waiter.due = started
+                    continue
+                await self._look_at(client, waiter, signature)
+                await asyncio.sleep(max(0.0, LOOK_TIME - (clock() - started)))
+
+        await asyncio.gather(*(work() for _ in range(min(PARALLEL_LOOKS, len(looks)))))
+
+    async def _look_at(self, client: FdiClient, waiter: Waiter, signature: Signature | None) -> None:
+        waiter.due = clock() + waiter.interval
+        try:
+            look, over = await self._in_thread(look_and_judge, client, waiter.wait)
+            self._proven = True
+            if not log_is_late(waiter.wait, look, signature):
+                waiter.seen = signature
+            self._tell(waiter, look, over)
+        except FdiError as error:
+            self._failed([waiter], error, client)
+        except Exception as error:
+            # A wait that cannot be understood must not end all the others.
+            _fail(waiter.future, error)
+
+    # --- what becomes of it -------------------------------------------------------------------------------
+
+    def _tell(self, waiter: Waiter, look: Look, over: bool) -> None:
         waiter.failures.succeeded()
         if waiter.future.done():
             return
         if waiter.on_look is not None:
             waiter.on_look(look)
-        if is_over(waiter.wait, look):
+        if over:
             waiter.future.set_result(look)
 
-    def _failed(self, waiters: Iterable[Waiter], error: FdiError) -> None:
-        now = asyncio.get_running_loop().time()
+    def _failed(self, waiters: list[Waiter], error: FdiError, client: FdiClient | None) -> None:
+        """Look again later, at the same time for all of them, or give up for those it has lasted too long."""
+        now = clock()
         log.warning("Looking at FDI failed: %s", error)
-        if isinstance(error, FdiThrottledError):
-            self._not_before = max(self._not_before, now + (error.retry_after or 1.0))
-        renew = isinstance(error, FdiAuthError) and self._proven
-        if renew:
-            # What has worked before no longer does: the connection may have been changed, so read it anew,
-            # once.
-            self._client, self._proven = None, False
+        pauses = [0.0]
+        if isinstance(error, FdiAuthError) and client is not None and self._proven:
+            # What has worked before no longer does: the connection may have been changed, so it is read anew,
+            # once. Looks that are still under way with the old one tell nothing.
+            if client is self._client:
+                self._client = None
+        else:
+            pauses = [p for w in waiters if (p := _pause(w, error, now)) is not None]
         for waiter in waiters:
-            if waiter.future.done():
-                continue
-            if renew:
-                waiter.due = now
-                continue
-            try:
-                waiter.due = now + waiter.failures.failed(error, now, waiter.interval)
-            except FdiError:
-                waiter.future.set_exception(error)
+            waiter.due = now + min(pauses, default=0.0)
 
-    async def _in_thread(self, function: Callable[..., T], *args: object) -> T:
-        if self._client is None:
-            self._client = await self._connect()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, self._client, *args)
+    async def _connected(self) -> FdiClient:
+        async with self._connecting:
+            if self._client is None:
+                try:
+                    client = await self._connect()
+                except FdiError:
+                    raise
+                except Exception as error:
+                    # Airflow's own troubles (its database, a secrets backend) pass as FDI's do.
+                    words = f"the connection could not be read: {error!r}"
+                    raise FdiConnectionError(words, operation="connect", may_have_arrived=False) from error
+                self._client, self._proven = client, False
+            return self._client
+
+    async def _in_thread(self, function: Callable[..., T], client: FdiClient, *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, client, *args)
 
 
-def _expire(future: asyncio.Future[Look]) -> None:
+def _pause(waiter: Waiter, error: FdiError, now: float) -> float | None:
+    """Seconds until the next look; None if the wait has failed."""
+    try:
+        return waiter.failures.failed(error, now, waiter.interval)
+    except FdiError:
+        _fail(waiter.future, error)
+        return None
+
+
+def _fail(future: asyncio.Future[Look], error: Exception) -> None:
     if not future.done():
-        future.set_exception(asyncio.TimeoutError())
+        future.set_exception(error)
+
+
+def _is_refusal(error: FdiError) -> bool:
+    """Whether the service does not give out its pages (no permission, no such route), rather than not now."""
+    if isinstance(error, FdiResponseError):
+        return error.status is not None and 400 <= error.status < 500 and error.status not in (401, 408, 429)
+    return isinstance(error, FdiProtocolError)
+
+
+# --- in a thread ------------------------------------------------------------------------------------------
+
+
+def look_and_judge(client: FdiClient, wait: Wait) -> tuple[Look, bool]:
+    look = look_at(client, wait)
+    return look, is_over(wait, look)
 
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """The rows of the awaited tasks, of as many pages as were worth reading."""
+    """What the pages told of the awaited tasks; nothing is kept of the others."""
 
-    monitors: dict[str, TaskMonitor]
     total: int
-    now: int
+    told: list[tuple[Waiter, Look]] = field(default_factory=list)
+    """Waits that the state of the task decides."""
+    hinted: list[tuple[Waiter, Signature | None]] = field(default_factory=list)
+    """Waits whose log must be read."""
 
 
-def _read_pages(client: FdiClient, wanted: frozenset[str], total: int | None, waiting: int) -> Pages:
-    """Read all pages; only the first where the number of tasks is unknown and turns out to cost more."""
-    monitors: dict[str, TaskMonitor] = {}
-    now: int | None = None
-    seen = 0
+def read_pages(client: FdiClient, waiters: list[Waiter], total: int | None, now: float) -> Pages:
+    """Read all pages; only the first where it turns out that they cost more than reading each task.
+
+    :param now: when the round began (of ``clock``); whoever is found in a page is due one interval later.
+    """
+    awaited: dict[str, list[Waiter]] = {}
+    for waiter in waiters:
+        awaited.setdefault(waiter.wait.fdi_task_id, []).append(waiter)
+    worth = _requests_by_task((w.wait, w.interval) for w in waiters)
+    told: list[tuple[Waiter, Look]] = []
+    hinted: list[tuple[Waiter, Signature | None]] = []
+    rows = 0
     for page in client.task_monitor_pages():
-        now = now if now is not None else server_now(page.server_time)
-        monitors.update((m.task_id, m) for m in page if m.task_id in wanted)
-        seen += len(page)
-        total = page.total if page.total is not None else max(total or 0, seen)
-        if len(monitors) == len(wanted) or math.ceil(total / PAGE_SIZE) >= waiting:
+        server_time = server_now(page.server_time)
+        for monitor in page:
+            for waiter in awaited.pop(monitor.task_id, ()):
+                waiter.due = now + waiter.interval
+                if waiter.wait.until not in IN_LOG:
+                    told.append((waiter, Look(server_time, task=monitor)))
+                elif hints(waiter.wait, monitor, waiter.seen):
+                    hinted.append((waiter, signature_of(monitor)))
+                else:
+                    waiter.failures.succeeded()
+                    if waiter.wait.until == COMPLETED:
+                        waiter.seen = waiter.seen or signature_of(monitor)
+        rows += len(page)
+        total = page.total if page.total is not None else max(total or 0, rows)
+        if not awaited or math.ceil(total / PAGE_SIZE) >= worth:
             break
-    return Pages(monitors, total or seen, server_now(now))
+    # Whoever started first has probably waited longest.
+    hinted.sort(key=lambda pair: (pair[1] and pair[1][1]) or 0)
+    # Unknown, not over: the pages may be too many, or a task slips from one to another while they are read.
+    hinted += [(w, None) for ws in awaited.values() for w in ws if w.due <= now + DUE_SLACK * w.interval]
+    return Pages(total or rows, told, hinted)
 
 
 # --- one poller for each event loop and instance ----------------------------------------------------------
@@ -342,20 +447,31 @@ class _Share:
 _shares: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _Share]] = WeakKeyDictionary()
 
 
-@asynccontextmanager
-async def shared(key: Hashable, connect: Callable[[], Awaitable[FdiClient]]) -> AsyncIterator[Poller]:
+class shared:
     """The poller of this event loop for ``key``; it ends when its last user leaves.
 
     :param key: whatever ``connect`` depends on: connection, project, instance.
     """
-    shares = _shares.setdefault(asyncio.get_running_loop(), {})
-    share = shares.setdefault(key, _Share(Poller(connect)))
-    share.members += 1
-    try:
-        yield share.poller
-    finally:
-        share.members -= 1
-        if share.members == 0:
-            if shares.get(key) is share:
-                del shares[key]
-            await share.poller.close()
+
+    __slots__ = ("_connect", "_key", "_share")
+
+    def __init__(self, key: Hashable, connect: Callable[[], Awaitable[FdiClient]]) -> None:
+        self._key = key
+        self._connect: Any = connect
+
+    async def __aenter__(self) -> Poller:
+        shares = _shares.setdefault(asyncio.get_running_loop(), {})
+        connect, self._connect = self._connect, None  # of use to the first only
+        self._share = shares.get(self._key) or shares.setdefault(self._key, _Share(Poller(connect)))
+        self._share.members += 1
+        return self._share.poller
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._share.members -= 1
+        if self._share.members == 0:
+            shares = _shares.get(asyncio.get_running_loop(), {})
+            if shares.get(self._key) is self._share:
+                del shares[self._key]
+            self._share.poller.close()

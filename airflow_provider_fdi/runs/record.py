@@ -80,6 +80,11 @@ class Book:
         """Read the store; without one, what a trigger carried through its event."""
         return cls(store, RunRecord.from_json(store.get(KEY) if store is not None else carried))
 
+    @property
+    def in_hand(self) -> bool:
+        """Whether there is a start or a run to go on with."""
+        return self.record is not None and not self.record.closed
+
     def write(self, record: RunRecord) -> RunRecord:
         if self.store is not None:
             self.store.set(KEY, record.to_json())

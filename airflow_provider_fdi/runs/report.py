@@ -75,18 +75,21 @@ def run_summary(run: Run, fdi_task_id: str, *, joined: bool = False) -> dict[str
 
 
 def step_line(step: RunStep) -> str:
-    """One step of a run as a line for the log."""
-    words = STEP_WORDS.get(step.code or 0) or str(step.position_status or "step")
-    parts = [f"{step.position or '?'}: {words}"]
-    if step.code is not None:
-        parts.append(f"(code {step.code})")
+    """One step of a run as a line for the log: the service's own remark, or what its code means.
+
+    A step that went wrong says both.
+    """
+    said = (step.remarks or "").strip().rstrip(".")
+    meaning = STEP_WORDS.get(step.code or 0)
+    words = meaning or str(step.position_status or "step")
+    wrong = went_wrong(step)
+    code = "" if step.code is None else f" {step.code}"
+    parts = [f"{step.position or '?'}{code}: {words if wrong or not said else said}"]
     if step.rows:
         parts.append(f"{step.rows} rows")
     if step.dirty_rows:
         parts.append(f"{step.dirty_rows} dirty rows")
-    if step.remarks:
-        parts.append(f"- {step.remarks}")
-    return " ".join(parts)
+    return ", ".join(parts) + (f": {said}" if wrong and said else "")
 
 
 def went_wrong(step: RunStep) -> bool:
@@ -98,7 +101,7 @@ def describe(run: Run) -> str:
     size = f", {run.bytes} bytes" if run.bytes is not None else ""
     took = f", {run.spend_time / 1000:g} s" if run.spend_time is not None else ""
     counts = f"{run.rows} rows, {run.dirty_rows} dirty rows"
-    return f"run {run.run_id} {run.execute_status.value}: {counts}{size}{took}"
+    return f"{run.execute_status.value}: {counts}{size}{took} (run {run.run_id})"
 
 
 def failure_text(run: Run, fdi_task_id: str, *, link: str | None = None) -> str:

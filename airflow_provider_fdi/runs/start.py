@@ -56,6 +56,9 @@ UNSENT_PAUSE = 1.0
 UNSENT_PAUSE_CAP = 60.0
 """Seconds; a service that asks for a longer pause gets the whole try ended instead."""
 
+DATE_RESOLUTION_MS = 1_000
+"""The ``Date`` header is cut to whole seconds: a time read from it may be this much too early."""
+
 UNCONFIRMED_STARTS = 2
 """How many starts without an answer one try may send, each only after the one before was not carried out."""
 
@@ -221,7 +224,7 @@ def _start(
         accepted = True
     # The grace counts from when the start can last have been carried out.
     took = int((time.monotonic() - sent) * 1000)
-    deadline = record.intent_time + took + int(request.start_grace * 1000)
+    deadline = record.deadline + took
     return for_our_run(book.update(accepted=accepted, deadline=deadline))
 
 
@@ -238,7 +241,7 @@ def _write_intent(book: Book, request: RunRequest, around: Surroundings) -> RunR
             chain=request.chain,
             try_number=request.try_number,
             intent_time=around.now,
-            deadline=around.now + int(request.start_grace * 1000),
+            deadline=around.now + DATE_RESOLUTION_MS + int(request.start_grace * 1000),
             baseline=tuple(run.run_id for run in around.runs),
             unsent=before.unsent if before is not None and same_try else 0,
             unconfirmed=before.unconfirmed if before is not None and same_try else 0,
@@ -282,13 +285,14 @@ def _find_ours(client: FdiClient, book: Book, request: RunRequest) -> Step | Non
     """An intent was written: find out what has become of it. None: it is settled, go on from there."""
     record = _of(book)
     rows = client.list_runs(record.fdi_task_id, begin_time=record.intent_time - LOOKBACK_MS)
-    seen = verdict.locate(
-        rows,
-        baseline=record.baseline,
-        intent_time=record.intent_time,
-        deadline=record.deadline,
-        now=server_now(rows.server_time),
-    )
+    seen = _locate(record, rows)
+    executing = False
+    if seen.sighting in (Sighting.NEVER, Sighting.REFUSED):
+        # The last word before another start. The state first: what ends in between is then in the log. And
+        # the whole log: a run in progress may lack the time by which begin_time filters.
+        executing = verdict.is_executing(task_state(client, record.fdi_task_id)[0])
+        rows = client.list_runs(record.fdi_task_id)
+        seen = _locate(record, rows)
     if seen.sighting is Sighting.NOT_YET:
         return for_our_run(record)
     if seen.sighting is Sighting.FOUND and seen.run is not None:
@@ -302,19 +306,30 @@ def _find_ours(client: FdiClient, book: Book, request: RunRequest) -> Step | Non
         started = verdict.newest_time(seen.run) or record.intent_time
         record = book.update(run_id=seen.run.run_id, run_time=started)
         return _judge(book, request, record, seen.run, server_now(rows.server_time))
+    if executing and verdict.run_in_progress(rows) is None:
+        # It is executing something that its log does not show: starting again would be a guess.
+        deadline = server_now(rows.server_time) + int(request.start_grace * 1000)
+        return Wait(record.fdi_task_id, VISIBLE, since=record.intent_time, deadline=deadline)
     if seen.sighting is Sighting.REFUSED:
         log.info("FDI refused the start: a run of task %s was still in progress", record.fdi_task_id)
         book.update(closed=True)
         return None
-    return _give_up_looking(client, book, request, record)
+    _give_up_looking(book, request, record)
+    return None
 
 
-def _give_up_looking(client: FdiClient, book: Book, request: RunRequest, record: RunRecord) -> Step | None:
+def _locate(record: RunRecord, rows: Listing[Run]) -> verdict.Located:
+    return verdict.locate(
+        rows,
+        baseline=record.baseline,
+        intent_time=record.intent_time,
+        deadline=record.deadline,
+        now=server_now(rows.server_time),
+    )
+
+
+def _give_up_looking(book: Book, request: RunRequest, record: RunRecord) -> None:
     """No run appeared within the grace."""
-    task, now = task_state(client, record.fdi_task_id)
-    if verdict.is_executing(task):
-        # It is executing something that its log does not show: starting again would be a guess.
-        return for_our_run(book.update(deadline=now + int(request.start_grace * 1000)))
     unconfirmed = record.unconfirmed + 1
     book.update(closed=True, unconfirmed=unconfirmed)
     same_try = (record.chain, record.try_number) == (request.chain, request.try_number)
@@ -331,7 +346,6 @@ def _give_up_looking(client: FdiClient, book: Book, request: RunRequest, record:
             ids={"task_id": record.fdi_task_id},
         )
     log.info("No run of FDI task %s appeared: the start was not carried out", record.fdi_task_id)
-    return None
 
 
 def _follow(client: FdiClient, book: Book, request: RunRequest, record: RunRecord) -> Step | None:
@@ -339,6 +353,8 @@ def _follow(client: FdiClient, book: Book, request: RunRequest, record: RunRecor
     rows = client.list_runs(record.fdi_task_id, begin_time=(record.run_time or 0) - LOOKBACK_MS)
     run = verdict.find_run(rows, record.run_id or "")
     if run is None:
+        if record.chain != request.chain:
+            return _forget(book, f"run {record.run_id} belongs to an execution that was cleared")
         return for_end_of(record)
     return _judge(book, request, record, run, server_now(rows.server_time))
 

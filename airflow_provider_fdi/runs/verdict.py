@@ -6,7 +6,7 @@ drift apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Container, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -92,15 +92,17 @@ def locate(
 
     The earliest accepted row that is not in the baseline and not older than the intent. A refused row is ours
     only if no accepted one appears until ``deadline``: a schedule firing into our run leaves such a row too.
+    A row without times is one that still waits for its turn. What began after ``deadline`` is another's.
     The clock slack is granted only at the end, when the alternative would be to start a second run.
     """
     fresh = [
         run for run in runs if run.run_id not in baseline and oldest_time(run) <= max(deadline, intent_time)
     ]
+    waiting = [run for run in fresh if newest_time(run) == 0 and run.execute_status.is_active]
     final = now >= deadline
     for slack in (0, CLOCK_SLACK_MS) if final else (0,):
         ours = sorted((r for r in fresh if newest_time(r) >= intent_time - slack), key=by_time)
-        accepted = [run for run in ours if not is_refused(run)]
+        accepted = [run for run in ours if not is_refused(run)] + waiting
         if accepted:
             return Located(Sighting.FOUND, accepted[0], len(accepted))
         if final and ours:
@@ -185,6 +187,19 @@ def latest_completed(
         and (completed_after is None or completed_time(run) >= completed_after)
     )
     return max(ended, key=lambda run: (completed_time(run), run.run_id), default=None)
+
+
+def news(runs: Iterable[Run], told: Container[str], after: int) -> list[Run]:
+    """The runs that are over, ended at or after ``after`` (ms) and are not in ``told``, the earliest first.
+
+    A row in a state that this version does not know is not taken for over.
+    """
+    over = (
+        run
+        for run in runs
+        if run.execute_status.is_terminal and run.run_id not in told and completed_time(run) >= after
+    )
+    return sorted(over, key=lambda run: (completed_time(run), run.run_id))
 
 
 class Health(Enum):

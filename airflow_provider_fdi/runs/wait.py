@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_fdi.client.errors import (
     FdiAuthError,
     FdiError,
+    FdiInvalidRequestError,
     FdiNotFoundError,
     FdiProtocolError,
     FdiThrottledError,
@@ -42,10 +43,11 @@ ENDED = "ended"
 VISIBLE = "visible"
 IDLE = "idle"
 COMPLETED = "completed"
+NEWS = "news"
 HEALTHY = "healthy"
 ACTIVATED = "activated"
 
-IN_LOG = frozenset({LOCATED, ENDED, VISIBLE, COMPLETED})
+IN_LOG = frozenset({LOCATED, ENDED, VISIBLE, COMPLETED, NEWS})
 """What the run log decides; the other waits are decided by the state of the task."""
 
 
@@ -58,6 +60,7 @@ class Wait:
     ``visible``    a run in progress appears in the log, or ``deadline`` passes
     ``idle``       the task is executing no run
     ``completed``  a run ended at or after ``completed_after`` in one of ``statuses``
+    ``news``       a run that is not in ``baseline`` ended at or after ``completed_after``, in whatever state
     ``healthy``    a task that never ends is started and executing, or failed
     ``activated``  the task is started (``statuses`` holds ``RUNNING``) or stopped (``STOPPED``)
     """
@@ -133,6 +136,8 @@ def is_over(wait: Wait, look: Look) -> bool:
         return verdict.run_in_progress(look.runs) is not None or look.now >= (wait.deadline or 0)
     if wait.until == COMPLETED:
         return completed_run(wait, look) is not None
+    if wait.until == NEWS:
+        return bool(verdict.news(look.runs, wait.baseline, wait.completed_after or 0))
     if look.task is None:
         return False
     if wait.until == IDLE:
@@ -200,11 +205,12 @@ def look_at(client: FdiClient, wait: Wait) -> Look:
 
 
 def is_hopeless(error: FdiError) -> bool:
-    """Whether looking again cannot help: the credentials are wrong, or FDI says that there is no such
-    task."""
+    """Whether looking again cannot help: wrong settings or credentials, or FDI says there is no such task."""
     if isinstance(error, FdiNotFoundError):
         # A gateway answers 404 for a route that is missing for a moment; FDI's own codes are final.
         return error.error_code.startswith("FDI.")
+    if isinstance(error, FdiInvalidRequestError):
+        return error.status is None
     return isinstance(error, FdiAuthError)
 
 

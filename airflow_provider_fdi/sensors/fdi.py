@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from airflow_provider_fdi.deferral import check_event, deadline_of, defer_for
-from airflow_provider_fdi.exceptions import FdiRunFailed, ends_at_once_if_hopeless
-from airflow_provider_fdi.inputs import id_list, name_to_id
+from airflow_provider_fdi.exceptions import (
+    FdiRunFailed,
+    FdiTriggerEventError,
+    ends_at_once_if_hopeless,
+    no_retry_mends,
+)
+from airflow_provider_fdi.inputs import given_id, id_list, name_to_id, number
 from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink, console_link, push_link
 from airflow_provider_fdi.version_compat import (
+    AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     BaseSensorOperator,
@@ -22,11 +30,40 @@ from airflow_provider_fdi.version_compat import (
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_fdi.client.errors import FdiError
     from airflow_provider_fdi.client.models import Run, Task
     from airflow_provider_fdi.hooks.fdi import FdiHook
-    from airflow_provider_fdi.runs.wait import Wait
+    from airflow_provider_fdi.runs.wait import PollFailures, Wait
 
 NOT_GIVEN: Any = "not given"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def skips_if_soft(method: F) -> F:
+    """Let ``soft_fail`` and ``never_fail`` hold for whatever fails the sensor, in every mode.
+
+    Airflow applies them to some failures of ``poke`` and to others of a deferred sensor.
+    """
+
+    @wraps(method)
+    def wrapper(self: FdiTaskSensor, *args: Any, **kwargs: Any) -> Any:
+        from airflow_provider_fdi.client.errors import FdiError
+
+        try:
+            return method(self, *args, **kwargs)
+        except (
+            AirflowFailException,
+            AirflowSensorTimeout,
+            FdiError,
+            FdiRunFailed,
+            FdiTriggerEventError,
+        ) as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+
+    return cast("F", wrapper)
 
 
 class FdiTaskSensor(BaseSensorOperator):
@@ -46,9 +83,10 @@ class FdiTaskSensor(BaseSensorOperator):
         ``None``, said aloud, takes the latest run whatever its age.
     :param fdi_run_id: wait for this very run instead.
     :param target_statuses: what counts as a success.
-    :param failure_statuses: what fails the sensor.
+    :param failure_statuses: what fails the sensor; empty: it waits on for a success.
     :param deferrable: wait in the triggerer; ``[operators] default_deferrable`` when None.
-    :param poll_failure_timeout: seconds for which looks may fail on end before a deferred sensor fails.
+    :param poll_failure_timeout: seconds for which looks may fail on end before the sensor fails; with
+        ``mode="reschedule"``, where every look is made by another process, only ``timeout`` ends it.
 
     :raises FdiRunFailed: the run ended as one of ``failure_statuses``, or in an unknown state.
     """
@@ -100,6 +138,7 @@ class FdiTaskSensor(BaseSensorOperator):
         self.fdi_conn_id = fdi_conn_id
         self.project_id = project_id
         self.instance_id = instance_id
+        self._summary: dict[str, Any] | None = None
 
     @cached_property
     def hook(self) -> FdiHook:
@@ -107,33 +146,84 @@ class FdiTaskSensor(BaseSensorOperator):
 
         return FdiHook(self.fdi_conn_id, project_id=self.project_id, instance_id=self.instance_id)
 
+    @skips_if_soft
     @ends_at_once_if_hopeless
     def execute(self, context: Context) -> Any:
-        if not self.deferrable:
-            return super().execute(context)
-        done = self.poke(context)
-        if done.is_done:
-            return done.xcom_value
-        self._defer(context)
+        return self._look_and_defer(context) if self.deferrable else super().execute(context)
 
+    @skips_if_soft
     @ends_at_once_if_hopeless
     def execute_complete(self, context: Context, event: Any = None) -> Any:
         """Go on after a deferral. The event only wakes; what it means is looked up at the service."""
         from airflow_provider_fdi.triggers.fdi import TIMEOUT
 
         if check_event(event)["status"] == TIMEOUT:
-            raise AirflowSensorTimeout(f"The sensor has timed out after {self.timeout:g} s.")
-        done = self.poke(context)
-        if done.is_done:
-            return done.xcom_value
-        self._defer(context)
+            self._time_out()
+        return self._look_and_defer(context)
 
+    @skips_if_soft
     @ends_at_once_if_hopeless
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once.
+        """Look once. A look that fails is no failed run: it is absorbed, within ``poll_failure_timeout``.
 
         :raises FdiRunFailed: the run failed.
         """
+        from airflow_provider_fdi.client.errors import FdiError
+
+        try:
+            seen = self._look(context)
+        except FdiError as error:
+            self._absorb(error)
+            return PokeReturnValue(is_done=False)
+        self._failures.succeeded()
+        return seen
+
+    def _look_and_defer(self, context: Context) -> Any:
+        """Look, and wait in the triggerer; only what to wait for must be found out here."""
+        from airflow_provider_fdi.client.errors import FdiError
+
+        deadline = deadline_of(context, timedelta(seconds=self.timeout)) or math.inf
+        while True:
+            try:
+                seen = self._look(context)
+            except FdiError as error:
+                pause = self._absorb(error)
+                if "_wait" not in self.__dict__:
+                    if time.time() + pause > deadline:
+                        self._time_out()
+                    time.sleep(pause)
+                    continue
+            else:
+                if seen.is_done:
+                    return seen.xcom_value
+            self._defer(context)
+
+    def _time_out(self) -> NoReturn:
+        raise AirflowSensorTimeout(f"The sensor has timed out after {self.timeout:g} s.")
+
+    @cached_property
+    def _failures(self) -> PollFailures:
+        from airflow_provider_fdi.runs.wait import PollFailures
+
+        limit = number("poll_failure_timeout", self.poll_failure_timeout)
+        # A process that looks once cannot tell for how long looks have failed.
+        return PollFailures(math.inf if self.reschedule and not self.deferrable else limit)
+
+    def _absorb(self, error: FdiError) -> float:
+        """Note a look that failed; seconds until it is worth another.
+
+        :raises FdiError: the error itself, if another look cannot help, or looks have failed for too long.
+        """
+        from airflow_provider_fdi.client.errors import FdiNotFoundError
+
+        # A 404 may be a gateway's that lost the route for a moment: PollFailures knows.
+        if no_retry_mends(error) and not isinstance(error, FdiNotFoundError):
+            raise error
+        pause = self._failures.failed(error, time.monotonic(), self.poke_interval)
+        self.log.warning("Looking at FDI failed, the sensor goes on: %s", error)
+        return pause
+
+    def _look(self, context: Context) -> PokeReturnValue:
         from airflow_provider_fdi.runs.wait import HEALTHY, look_at, task_state
 
         wait = self._wait
@@ -149,16 +239,16 @@ class FdiTaskSensor(BaseSensorOperator):
         from airflow_provider_fdi.runs.verdict import never_ends
         from airflow_provider_fdi.runs.wait import COMPLETED, ENDED, HEALTHY, Wait, task_state
 
-        targets = tuple(id_list("target_statuses", self.target_statuses))
-        failures = tuple(id_list("failure_statuses", self.failure_statuses))
+        number("poll_failure_timeout", self.poll_failure_timeout)
+        targets, failures = self._targets, self._failure_statuses
         after = self.completed_after
-        completed_after = (
-            None if after in (None, "", "None") else rules.parse_time_ms(after, "completed_after")
-        )
+        # Only None itself means any time; a template that renders to nothing is a mistake.
+        completed_after = None if after is None else rules.parse_time_ms(after, "completed_after")
+        run_id = None if self.fdi_run_id is None else given_id("fdi_run_id", self.fdi_run_id)
         client = self.hook.get_conn()
         task_id = name_to_id(self.hook, self.fdi_task_id, self.fdi_task_name)
-        if self.fdi_run_id:
-            return Wait(task_id, ENDED, run_id=rules.identifier(self.fdi_run_id, "fdi_run_id"))
+        if run_id is not None:
+            return Wait(task_id, ENDED, run_id=run_id)
         task, _ = task_state(client, task_id)
         if task is None:
             task = client.get_task(task_id)
@@ -166,6 +256,14 @@ class FdiTaskSensor(BaseSensorOperator):
             return Wait(task_id, HEALTHY, statuses=failures)
         statuses = tuple(dict.fromkeys((*targets, *failures)))
         return Wait(task_id, COMPLETED, completed_after=completed_after, statuses=statuses)
+
+    @property
+    def _targets(self) -> tuple[str, ...]:
+        return _statuses("target_statuses", self.target_statuses)
+
+    @property
+    def _failure_statuses(self) -> tuple[str, ...]:
+        return _statuses("failure_statuses", self.failure_statuses, may_be_empty=True)
 
     def _judge_run(self, context: Context, wait: Wait, runs: Sequence[Run]) -> PokeReturnValue:
         from airflow_provider_fdi.runs.report import describe, failure_text, run_summary
@@ -180,11 +278,12 @@ class FdiTaskSensor(BaseSensorOperator):
         url = self._push_links(context, wait.fdi_task_id, run.run_id)
         context["ti"].xcom_push(key="fdi_run_id", value=run.run_id)
         self.log.info("%s", describe(run))
+        self._tell_outlets(context, summary)
         status = run.execute_status.value
-        if outcome(run) is not Outcome.UNKNOWN and status in id_list("target_statuses", self.target_statuses):
+        if outcome(run) is not Outcome.UNKNOWN and status in self._targets:
             return PokeReturnValue(is_done=True, xcom_value=summary)
         context["ti"].xcom_push(key="fdi_run", value=summary)
-        raise self._failure(failure_text(run, wait.fdi_task_id, link=url))
+        raise FdiRunFailed(failure_text(run, wait.fdi_task_id, link=url))
 
     def _judge_health(self, context: Context, task: Task | None) -> PokeReturnValue:
         from airflow_provider_fdi.runs.verdict import Health, health
@@ -193,18 +292,28 @@ class FdiTaskSensor(BaseSensorOperator):
             return PokeReturnValue(is_done=False)
         self._push_links(context, task.task_id, None)
         execution = task.execute_status.value if task.execute_status else None
-        state = health(task, id_list("failure_statuses", self.failure_statuses))
+        state = health(task, self._failure_statuses)
         if state is Health.FAILED:
-            raise self._failure(
+            raise FdiRunFailed(
                 f"FDI task {task.task_id} ({task.task_name}), which should run without end, is "
                 f"{task.status.value} and its execution ended as {execution}."
             )
         summary = {"fdi_task_id": task.task_id, "task_status": task.status.value, "status": execution}
+        self._tell_outlets(context, summary)
         return PokeReturnValue(is_done=state is Health.HEALTHY, xcom_value=summary)
 
-    def _failure(self, text: str) -> Exception:
-        # Airflow applies soft_fail to failures of a deferred sensor, but not to those of poke().
-        return AirflowSkipException(text) if self.soft_fail or self.never_fail else FdiRunFailed(text)
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """What went where, for OpenLineage, which calls this after the task."""
+        from airflow_provider_fdi.lineage import lineage_of
+
+        return lineage_of(self.hook.get_conn(), self._summary) if self._summary else None
+
+    def _tell_outlets(self, context: Context, summary: dict[str, Any]) -> None:
+        self._summary = summary
+        if self.outlets:
+            from airflow_provider_fdi.assets import tell_outlets
+
+            tell_outlets(context, self.outlets, summary)
 
     def _push_links(self, context: Context, fdi_task_id: str, fdi_run_id: str | None) -> str:
         client, settings = self.hook.get_conn(), self.hook.settings
@@ -223,3 +332,21 @@ class FdiTaskSensor(BaseSensorOperator):
             poll_failure_timeout=self.poll_failure_timeout,
             deadline=deadline_of(context, timedelta(seconds=self.timeout)),
         )
+
+
+def _statuses(field: str, value: Any, *, may_be_empty: bool = False) -> tuple[str, ...]:
+    """States of runs, in the service's spelling.
+
+    :raises FdiInvalidRequestError: names the field, the value and what is allowed.
+    """
+    from airflow_provider_fdi.client.errors import FdiInvalidRequestError
+    from airflow_provider_fdi.client.models import ExecuteStatus
+
+    if may_be_empty and not isinstance(value, str) and not value:
+        return ()
+    known = [status.value for status in ExecuteStatus if status.is_terminal]
+    found = tuple(status.upper() for status in id_list(field, value))
+    for status in found:
+        if status not in known:
+            raise FdiInvalidRequestError.local("", field, status, f"must be among {', '.join(known)}")
+    return found

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import json
 import logging
+import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_fdi.client.errors import FdiError
+from airflow_provider_fdi.client.errors import FdiError, FdiThrottledError
+from airflow_provider_fdi.exceptions import no_retry_mends
 from airflow_provider_fdi.hooks.fdi import connect
-from airflow_provider_fdi.runs.poller import Poller, shared
+from airflow_provider_fdi.runs.poller import shared
 from airflow_provider_fdi.runs.record import RunRecord
 from airflow_provider_fdi.runs.report import StepLog
 from airflow_provider_fdi.runs.stop import terminate_own_run
 from airflow_provider_fdi.runs.wait import Look, Wait
+from airflow_provider_fdi.triggers.events import FdiRunEventTrigger
 from airflow_provider_fdi.version_compat import task_instance_state
 
 if TYPE_CHECKING:
     from airflow_provider_fdi.client.client import FdiClient
+
+__all__ = ["FdiRunEventTrigger", "FdiWaitTrigger"]
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +39,9 @@ ERROR = "error"
 
 TAKEN_ELSEWHERE = frozenset({"deferred", "scheduled", "queued", "running"})
 """States of a task instance that somebody else carries on: another triggerer has it, or it was resumed."""
+
+LONGEST_HOLD = 120.0
+"""Seconds for which a termination waits at most when the service asks for fewer requests."""
 
 _terminations: set[asyncio.Task[None]] = set()
 
@@ -63,16 +73,26 @@ class FdiWaitTrigger(BaseTrigger):
         terminate_on_kill: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.fdi_conn_id = fdi_conn_id
-        self.project_id = project_id
-        self.instance_id = instance_id
-        self.waits = waits
+        # Ten thousand of these may wait in one process: what is the same in all of them is kept once.
+        self.fdi_conn_id = sys.intern(fdi_conn_id)
+        self.project_id = project_id and sys.intern(project_id)
+        self.instance_id = instance_id and sys.intern(instance_id)
         self.poll_interval = poll_interval
         self.poll_failure_timeout = poll_failure_timeout
         self.deadline = deadline
-        self.record = record
         self.terminate_on_kill = terminate_on_kill
+        self._waits = tuple(Wait.from_args(args) for args in waits)
+        self._record = None if record is None else json.dumps(record)
+        self._steps: StepLog | None = None
         self._client: FdiClient | None = None
+
+    @property
+    def waits(self) -> list[dict[str, Any]]:
+        return [wait.to_args() for wait in self._waits]
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        return None if self._record is None else json.loads(self._record)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
@@ -91,46 +111,49 @@ class FdiWaitTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        event: dict[str, Any] = {"status": READY, "record": self.record}
-        steps = StepLog(self.log.info, (self.record or {}).get("run_id"))
+        outcome: dict[str, Any] = {}
+        place = self.fdi_conn_id, self.project_id, self.instance_id
+        self._context = contextvars.copy_context()
+        on_look = self._tell_steps
         try:
-            async with shared(self._place, partial(connect, *self._place)) as poller:
-                await self._wait(poller, steps.tell)
+            async with shared(place, partial(connect, *place)) as poller:
+                watches = [
+                    poller.watch(
+                        wait,
+                        poll_interval=self.poll_interval,
+                        poll_failure_timeout=self.poll_failure_timeout,
+                        on_look=on_look,
+                        timeout=None if self.deadline is None else self.deadline - time.time(),
+                    )
+                    for wait in self._waits
+                ]
+                try:
+                    await (watches[0] if len(watches) == 1 else asyncio.gather(*watches))
+                finally:
+                    for watch in watches:
+                        watch.cancel()
+                    # Kept for on_kill, which has no time to read the connection.
+                    self._client = poller.client
         except asyncio.TimeoutError:
-            event["status"] = TIMEOUT
+            outcome = {"status": TIMEOUT}
         except FdiError as error:
-            event |= {"status": ERROR, "message": str(error)}
-        event["steps_told"] = steps.told
+            outcome = {"status": ERROR, "message": str(error), "final": no_retry_mends(error)}
+        told = self._steps.told if self._steps else []
+        event = {"status": READY, "record": self.record, "steps_told": told} | outcome
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
-    @property
-    def _place(self) -> tuple[str, str | None, str | None]:
-        return self.fdi_conn_id, self.project_id, self.instance_id
-
-    async def _wait(self, poller: Poller, on_look: Callable[[Look], None]) -> None:
-        watches = [
-            poller.watch(
-                Wait.from_args(args),
-                poll_interval=self.poll_interval,
-                poll_failure_timeout=self.poll_failure_timeout,
-                on_look=on_look,
-                timeout=None if self.deadline is None else self.deadline - time.time(),
-            )
-            for args in self.waits
-        ]
-        try:
-            # One watch is awaited as it is: a task of its own for each of thousands of waits would be dear.
-            await (watches[0] if len(watches) == 1 else asyncio.gather(*watches))
-        finally:
-            # Kept for on_kill, which has no time to read the connection.
-            self._client = poller.client
+    def _tell_steps(self, look: Look) -> None:
+        if self._steps is None:
+            self._steps = StepLog(self.log.info, (self.record or {}).get("run_id"))
+        # The poller calls from a context of its own; what is told belongs into the log of this task.
+        self._context.run(self._steps.tell, look)
 
     async def on_kill(self) -> None:
         """Terminate our run because a user ended the task (Airflow >= 3.3).
 
         Airflow cancels this method again about a second later, so the work is a task of its own.
         """
-        if not self.terminate_on_kill or self.record is None:
+        if not self.terminate_on_kill or self._record is None:
             return
         task = asyncio.create_task(self._terminate())
         _terminations.add(task)
@@ -143,9 +166,15 @@ class FdiWaitTrigger(BaseTrigger):
         if state is None or state in TAKEN_ELSEWHERE:
             self.log.info("Not terminating the run: the task instance is %s", state or "in an unknown state")
             return
+        record = RunRecord.from_json(self.record)
         try:
-            client = self._client or await connect(*self._place)
-            run_id = await asyncio.to_thread(terminate_own_run, client, RunRecord.from_json(self.record))
+            client = self._client or await connect(self.fdi_conn_id, self.project_id, self.instance_id)
+            try:
+                run_id = await asyncio.to_thread(terminate_own_run, client, record)
+            except FdiThrottledError as error:
+                # The clients of a triggerer leave waits of any length to the loop.
+                await asyncio.sleep(min(error.retry_after or 1.0, LONGEST_HOLD))
+                run_id = await asyncio.to_thread(terminate_own_run, client, record)
         except FdiError as error:
             self.log.error("The run could not be terminated, it may go on: %s", error)
             return

@@ -207,7 +207,7 @@ def failure_of(call: Callable[[], Any]) -> FdiError | None:
 def check(
     call: Callable[[FdiClient], Any], client: FdiClient, secrets: tuple[str, ...] = (TOKEN, SECRET_KEY)
 ) -> None:
-    client._transport._not_before = 0.0
+    client.gate.not_before = 0.0
     error = failure_of(lambda: call(client))
     if error is not None:
         text = f"{error} {error!r} {error.__dict__}"

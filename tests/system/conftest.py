@@ -7,13 +7,15 @@ connection `fdi_default`. What a test kills it starts again, or leaves to `stack
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from airflow_provider_fdi.emulator.handle import FdiEmulator
-from demo.stack import Stack
+from demo.stack import FINISHED_TASK, Stack, wait_until
 
 HERE = Path(__file__).resolve().parent
 COMPONENTS = ("api-server", "dag-processor", "scheduler", "triggerer")
@@ -23,6 +25,7 @@ SETTINGS = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
@@ -82,3 +85,117 @@ def write_dag(stack: Stack) -> Callable[[str, str], str]:
         return dag_id
 
     return write
+
+
+LOOKS = frozenset({"ListMonitorInfos", "ListMonitorLog"})
+
+RUN_DAG = """
+    import datetime
+    from airflow.sdk import DAG
+    from airflow_provider_fdi.operators.fdi import FdiRunTaskOperator
+
+    with DAG({dag_id!r}, schedule=None):
+        FdiRunTaskOperator(task_id="run", {arguments})
+"""
+
+
+@dataclass(frozen=True)
+class Play:
+    """A DAG run whose one task, `run`, is a `FdiRunTaskOperator`, and the FDI task that it runs."""
+
+    stack: Stack
+    fdi: FdiEmulator
+    fdi_task: str
+    dag_id: str
+    run_id: str
+
+    def task(self) -> dict[str, Any]:
+        return self.stack.api.task(self.dag_id, self.run_id, "run")
+
+    def wait_for(
+        self, states: str | Iterable[str] = FINISHED_TASK, *, try_number: int = 0, timeout: float = 90
+    ) -> dict[str, Any]:
+        """The task instance as soon as it is in one of `states`, in this try or a later one."""
+        wanted = {states} if isinstance(states, str) else set(states)
+
+        def there() -> dict[str, Any] | None:
+            task = self.task()
+            return task if task["try_number"] >= try_number and task["state"] in wanted else None
+
+        task = wait_until(
+            there, timeout, f"{self.dag_id} to be {' or '.join(sorted(wanted))}", explain=self.report
+        )
+        assert task is not None
+        return task
+
+    def wait_until_known(self, state: str) -> dict[str, Any]:
+        """The task instance as soon as it is in `state` and has told the id of its run."""
+        task = self.wait_for(state)
+        wait_until(lambda: self.xcom("fdi_run_id"), 30, f"{self.dag_id} to know its run", explain=self.report)
+        return task
+
+    def wait_until_watched(self) -> None:
+        """Until the triggerer waits for the run. A task ended before that gets no `on_kill` from Airflow."""
+        self.wait_until_known("deferred")
+        self.wait_for_log(") starting")
+
+    def wait_for_look(self) -> None:
+        """Until somebody looks for the run once more."""
+        journal = self.fdi.journal()
+        since = journal[-1]["seq"] if journal else 0
+        wait_until(
+            lambda: [row for row in self.fdi.journal(since=since) if row["operation"] in LOOKS],
+            60,
+            f"{self.dag_id} to look at the service again",
+            explain=self.report,
+        )
+
+    def wait_for_log(self, words: str, try_number: int = 1) -> str:
+        """The log of a try as soon as it holds `words`."""
+
+        def text() -> str:
+            log = self.stack.api.log(self.dag_id, self.run_id, "run", try_number)
+            return log if words in log else ""
+
+        return wait_until(text, 30, f"{words!r} in the log of {self.dag_id}", explain=self.report)
+
+    def mark(self, state: str) -> None:
+        self.stack.api.set_task_state(self.dag_id, self.run_id, "run", state)
+
+    def clear(self) -> None:
+        self.stack.api.clear(self.dag_id, self.run_id, ["run"])
+
+    def xcom(self, key: str = "return_value") -> Any:
+        return self.stack.api.xcom(self.dag_id, self.run_id, "run", key)
+
+    def report(self) -> str:
+        return self.stack.api.report(self.dag_id, self.run_id)
+
+    @property
+    def runs_started(self) -> int:
+        """How many runs the service has accepted."""
+        return len(self.fdi.runs_started(self.fdi_task))
+
+    @property
+    def terminations(self) -> list[dict[str, Any]]:
+        """Requests to terminate a run, of whichever task."""
+        return self.fdi.journal("StopTask")
+
+    @property
+    def run_state(self) -> str:
+        """What the service says of the last run."""
+        return str(self.fdi.task(self.fdi_task)["execute_status"])
+
+
+@pytest.fixture
+def start(stack: Stack, fdi: FdiEmulator, write_dag: Callable[[str, str], str]) -> Callable[..., Play]:
+    """Starts a DAG that runs an FDI task; without `fdi_task` one whose runs last until they are released."""
+
+    def start(dag_id: str, *, fdi_task: str | None = None, **arguments: Any) -> Play:
+        fdi_task = fdi_task or fdi.add_task(name=dag_id, script={"hold": True, "rows": 42})
+        arguments = {"fdi_task_id": fdi_task, "poll_interval": 1, **arguments}
+        text = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        write_dag(dag_id, RUN_DAG.format(dag_id=dag_id, arguments=text))
+        return Play(stack, fdi, fdi_task, dag_id, stack.api.trigger(dag_id))
+
+    return start

@@ -1,0 +1,244 @@
+"""The code in the documentation: all of it compiles, every DAG loads, those of the guides run to success."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pendulum
+import pytest
+
+from airflow_provider_fdi.client.task_detail import (
+    column,
+    column_mapping,
+    table_source,
+    table_target,
+    table_to_table,
+)
+from airflow_provider_fdi.emulator.handle import FdiEmulator
+from airflow_provider_fdi.hooks.fdi import FdiHook
+from tests.docs.pages import PAGES, ROOT, Block, blocks
+
+PYTHON = [block for page in PAGES for block in blocks(page) if block.language == "python"]
+DAGS = [block for block in PYTHON if block.dag_id]
+BY_ID = {block.dag_id: block for block in DAGS}
+ROWS = 10
+
+
+def test_no_two_examples_share_a_dag_id() -> None:
+    assert len(BY_ID) == len(DAGS)
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=str)
+def test_python_blocks_compile(block: Block) -> None:
+    compile(block.text, str(block), "exec")
+
+
+@pytest.mark.parametrize("block", DAGS, ids=str)
+def test_dags_load(block: Block, tmp_path: Path) -> None:
+    assert load(block, tmp_path).task_ids
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.parent.name == "docs"], ids=lambda p: p.name)
+def test_json_blocks_are_json(page: Path) -> None:
+    for block in blocks(page):
+        if block.language == "json":
+            json.loads(block.text)
+
+
+class World:
+    """What the examples presume: two databases known to FDI, and tasks that exist."""
+
+    def __init__(self, fdi: FdiEmulator, folder: Path) -> None:
+        self.fdi = fdi
+        self.source_path, self.target_path = folder / "operations.db", folder / "warehouse.db"
+        source, self.target = sqlite3.connect(self.source_path), sqlite3.connect(self.target_path)
+        with source:
+            source.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, amount INTEGER, day TEXT)")
+            source.executemany(
+                "INSERT INTO orders VALUES (?, ?, ?)",
+                [(i, i * 10, f"2026-01-{i % 2 + 1:02}") for i in range(ROWS)],
+            )
+        source.close()
+        self.target.execute("CREATE TABLE dwh_orders (order_id INTEGER PRIMARY KEY, amount INTEGER)")
+        self.source_id = fdi.add_datasource("operations", f"sqlite:///{self.source_path}")
+        self.target_id = fdi.add_datasource("warehouse", f"sqlite:///{self.target_path}")
+
+    def add_task(self, name: str = "orders_to_warehouse", **fields: Any) -> str:
+        columns = [column("id", "INTEGER"), column("amount", "INTEGER")]
+        detail = table_to_table(
+            table_source("orders", columns),
+            table_target("dwh_orders", [column("order_id", "INTEGER"), column("amount", "INTEGER")]),
+            [column_mapping("id", "order_id"), column_mapping("amount", "amount")],
+        )
+        return self.fdi.add_task(
+            name,
+            source_datasource_id=self.source_id,
+            target_datasource_id=self.target_id,
+            task_detail=json.dumps(detail),
+            **fields,
+        )
+
+    def rows(self) -> int:
+        return int(self.target.execute("SELECT COUNT(*) FROM dwh_orders").fetchone()[0])
+
+
+@pytest.fixture
+def world(
+    fdi_emulator: FdiEmulator, fdi_connection: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
+    made = World(fdi_emulator, tmp_path)
+    monkeypatch.setenv("AIRFLOW_VAR_FDI_SOURCE_DATASOURCE_ID", made.source_id)
+    monkeypatch.setenv("AIRFLOW_VAR_FDI_TARGET_DATASOURCE_ID", made.target_id)
+    yield made
+    made.target.close()
+
+
+RunExample = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def run_example(run_dag: Callable[..., Any]) -> RunExample:
+    """Runs the documentation's DAG of this id to success; returns what its tasks returned."""
+
+    def run(dag_id: str, **kwargs: Any) -> dict[str, Any]:
+        dag = load(BY_ID[dag_id], Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]))
+        instances = {ti.task_id: ti for ti in run_dag(dag, **kwargs).get_task_instances()}
+        assert {name: str(ti.state) for name, ti in instances.items()} == dict.fromkeys(instances, "success")
+        return {name: ti.xcom_pull(task_ids=name) for name, ti in instances.items()}
+
+    return run
+
+
+def test_run_a_task(world: World, run_example: RunExample) -> None:
+    world.add_task()
+
+    record = run_example("run_orders")["run"]
+
+    assert (record["rows"], record["dirty_rows"], world.rows()) == (ROWS, 0, ROWS)
+
+
+def test_create_a_task(world: World, run_example: RunExample) -> None:
+    fdi_task_id = run_example("create_orders")["create"]
+
+    assert FdiHook().find_task("orders_to_dwh").task_id == fdi_task_id
+
+
+def test_change_a_task_then_run_it(world: World, run_example: RunExample) -> None:
+    world.add_task(started=True, schedule=True)
+
+    record = run_example("orders_of_a_day")["run"]
+
+    assert record["rows"] == world.rows() == ROWS / 2
+
+
+def test_give_a_task_its_schedule(world: World, run_example: RunExample) -> None:
+    fdi_task_id = world.add_task()
+
+    run_example("schedule_orders")
+
+    world.fdi.start_task(fdi_task_id)
+    assert world.fdi.task(fdi_task_id)["next_firing"]
+
+
+def test_start_tasks(world: World, run_example: RunExample) -> None:
+    ids = [world.add_task(name, schedule=True) for name in ("orders_to_warehouse", "customers_to_warehouse")]
+
+    assert run_example("start_all")["start"] == {"succeeded": ids, "failed": []}
+
+
+def test_composite_task(world: World, run_example: RunExample) -> None:
+    values = run_example("follow_orders")
+
+    assert world.fdi.task(values["create"])["started"]
+
+
+def test_terminate_a_run(world: World, run_example: RunExample) -> None:
+    fdi_task_id = world.add_task(script={"hold": True})
+    world.fdi.request("POST", f"tasks/{fdi_task_id}/run", {"task_id": fdi_task_id})
+
+    assert run_example("terminate_orders")["terminate"] is True
+
+
+def test_test_a_data_source(world: World, run_example: RunExample) -> None:
+    assert run_example("test_source")["reachable"] is True
+
+
+def test_delete_a_task(world: World, run_example: RunExample) -> None:
+    world.add_task(started=True, schedule=True)
+
+    run_example("delete_orders")
+
+    assert world.fdi.journal("DeleteTask")
+
+
+def test_wait_for_a_run_that_fdi_started(world: World, run_example: RunExample) -> None:
+    fdi_task_id = world.add_task()
+    fdi_run_id = world.fdi.add_run(fdi_task_id)
+
+    record = run_example("after_orders", logical_date=pendulum.datetime(2026, 1, 1, tz="UTC"))["wait"]
+
+    assert record["fdi_run_id"] == fdi_run_id
+
+
+def test_the_dag_of_the_readme(world: World, run_example: RunExample) -> None:
+    world.add_task()
+
+    record = run_example("orders", logical_date=pendulum.datetime(2026, 1, 1, tz="UTC"))["load"]
+
+    assert record["rows"] == ROWS
+
+
+def test_getting_started_gets_there(
+    fdi_emulator: FdiEmulator,
+    fdi_connection: str,
+    run_example: RunExample,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = list(blocks(ROOT / "docs" / "getting-started.md"))
+    monkeypatch.chdir(tmp_path)
+    databases, config = page[1], page[2]
+    exec(compile(databases.text, str(databases), "exec"), {})
+    for source in json.loads(config.text)["datasources"]:
+        path = tmp_path / source.pop("url").removeprefix("sqlite:///")
+        fdi_emulator.add_datasource(url=f"sqlite:///{path}", **source)
+
+    run_example("first_fdi")
+
+    with sqlite3.connect("warehouse.db") as warehouse:
+        found = str(warehouse.execute("SELECT * FROM dwh_orders").fetchall())
+    assert found in [block.text.strip() for block in page]
+
+
+def test_every_dag_of_the_operators_page_is_run_here() -> None:
+    here = Path(__file__).read_text(encoding="utf-8")
+    for block in DAGS:
+        if block.page.name in ("operators.md", "README.md", "getting-started.md"):
+            assert f'run_example("{block.dag_id}"' in here, block
+
+
+def load(block: Block, folder: Path) -> Any:
+    """The DAG that a block makes, loaded as Airflow loads a DAG file."""
+    assert block.dag_id is not None
+    text = block.text
+    if importlib.util.find_spec("airflow.sdk") is None:
+        text = text.replace("from airflow.sdk import", "from airflow.providers.common.compat.sdk import")
+    path = folder / f"{block.dag_id}.py"
+    path.write_text(text, encoding="utf-8")
+    bag = dag_bag(path)
+    assert not bag.import_errors
+    return bag.dags[block.dag_id]
+
+
+def dag_bag(path: Path) -> Any:
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:
+        from airflow.models.dagbag import DagBag
+    return DagBag(dag_folder=str(path))

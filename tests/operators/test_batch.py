@@ -1,0 +1,481 @@
+"""Starting and stopping many tasks: the requests, what counts as a failure, and what a retry does again."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_fdi.client.errors import FdiError, FdiServerError
+from airflow_provider_fdi.emulator.handle import FdiEmulator
+from airflow_provider_fdi.exceptions import FdiBatchFailed, FdiTimeout, FdiTriggerEventError
+from airflow_provider_fdi.operators.fdi import FdiBatchOperator, FdiCreateTaskOperator
+from airflow_provider_fdi.version_compat import AirflowFailException
+from tests.standin import INSTANCE, LOST, PROJECT, RESET, TOKEN, Answer, Request, StandIn, flat, nested
+from tests.taskinstance import Store, context, deferral, event_of
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
+MISSING = "no-such-task"
+
+
+def make(ids: Any = None, action: str = "start", **arguments: Any) -> FdiBatchOperator:
+    return FdiBatchOperator(task_id="batch", action=action, fdi_task_ids=ids, **arguments)
+
+
+def add_tasks(stand_in: StandIn, count: int, **fields: Any) -> list[str]:
+    return [stand_in.add_task(f"batch-{number:02d}", **fields) for number in range(count)]
+
+
+def ids_sent(request: Request) -> list[str]:
+    return [bean["task_id"] for bean in request.json["list"]]
+
+
+# --- what is sent -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("action", "status"), [("start", 1), ("stop", 0)])
+def test_25_tasks_are_three_documented_requests_and_nothing_else(
+    stand_in: StandIn, action: str, status: int
+) -> None:
+    ids = add_tasks(stand_in, 25, status=1 - status)
+    result = make(ids, action).execute(context(Store()))
+    assert len(stand_in.requests) == 3
+    path = f"/v2/{PROJECT}/fdi/instances/{INSTANCE}/batch-operation/tasks"
+    for request in stand_in.requests:
+        assert request.line == f"POST {path} HTTP/1.1".encode()
+        assert (request.header("Content-Type") or "").split(";")[0] == "application/json"
+        assert request.header("X-Auth-Token") == TOKEN
+    # In flight at once, so that their order is not told.
+    sent = sorted(
+        (request.json for request in stand_in.requests), key=lambda body: body["list"][0]["task_id"]
+    )
+    assert sent == [
+        {"action_id": action, "list": [{"task_id": task_id} for task_id in chunk]}
+        for chunk in (ids[:10], ids[10:20], ids[20:])
+    ]
+    assert result == {"succeeded": ids, "failed": []}
+    assert {row["status"] for row in stand_in.tasks.values()} == {status}
+
+
+def test_one_request_at_a_time_keeps_the_order(stand_in: StandIn) -> None:
+    ids = add_tasks(stand_in, 25)
+    make(ids, max_parallel_requests=1).execute(context(Store()))
+    assert [ids_sent(request) for request in stand_in.writes] == [ids[:10], ids[10:20], ids[20:]]
+
+
+def test_a_repeated_id_is_sent_once(stand_in: StandIn) -> None:
+    first, second = add_tasks(stand_in, 2)
+    result = make([first, second, first]).execute(context(Store()))
+    assert ids_sent(stand_in.writes[0]) == [first, second]
+    assert result["succeeded"] == [first, second]
+
+
+@pytest.mark.parametrize(
+    "render",
+    [
+        str,
+        lambda ids: str(tuple(ids)),
+        ",".join,
+        lambda ids: "[" + ", ".join(f'"{i}"' for i in ids) + "]",
+        iter,
+    ],
+    ids=["list as text", "tuple as text", "commas", "JSON", "any iterable"],
+)
+def test_ids_may_come_as_a_template_renders_them(stand_in: StandIn, render: Callable[[Any], Any]) -> None:
+    ids = add_tasks(stand_in, 3)
+    assert make(render(ids)).execute(context(Store()))["succeeded"] == ids
+
+
+def test_a_real_airflow_hands_on_the_ids_of_mapped_tasks(
+    stand_in: StandIn, run_dag: Callable[..., Any]
+) -> None:
+    from airflow.providers.common.compat.sdk import DAG
+
+    ids = add_tasks(stand_in, 2)
+    names = [stand_in.tasks[task_id]["task_name"] for task_id in ids]
+    with DAG("batch_of_mapped", schedule=None) as dag:
+        common = {"task_detail": {}, "source_datasource_id": "s", "target_datasource_id": "t"}
+        created = FdiCreateTaskOperator.partial(task_id="create", if_exists="reuse", **common).expand(
+            fdi_task_name=names
+        )
+        start = FdiBatchOperator(task_id="start", action="start", fdi_task_ids=created.output)
+        pulled = "{{ ti.xcom_pull(task_ids='start').succeeded }}"
+        start >> FdiBatchOperator(task_id="stop", action="stop", fdi_task_ids=pulled)
+    assert str(run_dag(dag).state) == "success"
+    sent = [(request.json["action_id"], sorted(ids_sent(request))) for request in stand_in.writes]
+    assert sent == [("start", ids), ("stop", ids)]
+
+
+@pytest.mark.parametrize("count", [2, 6])
+def test_tasks_may_be_named(stand_in: StandIn, count: int) -> None:
+    ids = add_tasks(stand_in, count)
+    stand_in.add_task("batch-00-copy")
+    names = [stand_in.tasks[task_id]["task_name"] for task_id in ids]
+    assert make(fdi_task_names=names).execute(context(Store()))["succeeded"] == ids
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_name_that_no_task_has_exactly_is_refused_before_anything_is_started(
+    stand_in: StandIn, count: int
+) -> None:
+    names = [stand_in.tasks[task_id]["task_name"] for task_id in add_tasks(stand_in, count)]
+    with pytest.raises(AirflowFailException, match=r"batch-0'.*no task has exactly this name"):
+        make(fdi_task_names=[*names, "batch-0"]).execute(context(Store()))
+    assert stand_in.writes == []
+
+
+# --- what counts as a failure -------------------------------------------------------------------------------
+
+
+def test_a_bad_id_fails_the_batch_by_name_with_its_code_and_message(stand_in: StandIn) -> None:
+    ids = add_tasks(stand_in, 24)
+    given = context(Store())
+    with pytest.raises(FdiBatchFailed) as caught:
+        make([*ids, MISSING]).execute(given)
+    assert str(caught.value) == (
+        "start: 1 of 25 FDI tasks failed:\n  no-such-task: FDI.3021 The task does not exist."
+    )
+    result = given["ti"].xcoms["fdi_batch"]
+    assert result["succeeded"] == ids
+    assert result["failed"] == [
+        {
+            "fdi_task_id": MISSING,
+            "fdi_task_name": None,
+            "error_code": "FDI.3021",
+            "error_msg": "The task does not exist.",
+        }
+    ]
+
+
+def test_a_failure_tells_the_name_of_the_task_where_the_service_does(stand_in: StandIn) -> None:
+    (task_id,) = add_tasks(stand_in, 1)
+    bean = {
+        "task_id": task_id,
+        "task_name": "batch-00",
+        "error_code": "FDI.3019",
+        "error_msg": "Cannot start.",
+    }
+    body = {"success_count": 0, "failure_count": 1, "success": [], "failure": [bean]}
+    stand_in.script("BatchStartOrStopTasks", Answer(body=body))
+    with pytest.raises(FdiBatchFailed, match=rf"{task_id} \(batch-00\): FDI\.3019 Cannot start\."):
+        make([task_id]).execute(context(Store()))
+
+
+def test_on_partial_failure_warn_lets_the_task_succeed(
+    stand_in: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = add_tasks(stand_in, 2)
+    result = make([*ids, MISSING], on_partial_failure="warn").execute(context(Store()))
+    assert result["succeeded"] == ids
+    assert [failure["fdi_task_id"] for failure in result["failed"]] == [MISSING]
+
+
+@pytest.mark.parametrize(("action", "status"), [("start", 1), ("stop", 0)])
+def test_already_so_counts_as_success_where_the_service_reports_it_per_task(
+    stand_in: StandIn, action: str, status: int
+) -> None:
+    ids = add_tasks(stand_in, 2, status=status)
+
+    def refuse_first(request: Request) -> Answer:
+        success = [{"task_id": ids[1], "task_name": "batch-01"}]
+        failure = [{"task_id": ids[0], "error_code": "FDI.3023", "error_msg": "The task is running."}]
+        return Answer(body={"success_count": 1, "failure_count": 1, "success": success, "failure": failure})
+
+    stand_in.script("BatchStartOrStopTasks", refuse_first)
+    result = make(ids, action).execute(context(Store()))
+    assert result == {"succeeded": ids, "failed": []}
+
+
+@pytest.mark.parametrize("shape", [flat, nested])
+def test_already_so_counts_as_success_where_the_service_refuses_the_whole_request(
+    stand_in: StandIn, shape: Callable[..., Answer]
+) -> None:
+    started, stopped = stand_in.add_task("started", status=1), stand_in.add_task("stopped")
+
+    def strict(request: Request) -> Any:
+        running = any(stand_in.tasks[task_id]["status"] for task_id in ids_sent(request))
+        return shape("FDI.3023", "The task is running.") if running else None
+
+    stand_in.script("BatchStartOrStopTasks", *[strict] * 3)
+    result = make([started, stopped]).execute(context(Store()))
+    assert result == {"succeeded": [started, stopped], "failed": []}
+
+
+def test_a_refusal_for_one_missing_task_names_that_task_and_starts_the_others(stand_in: StandIn) -> None:
+    ids = add_tasks(stand_in, 3)
+
+    def strict(request: Request) -> Any:
+        missing = any(task_id not in stand_in.tasks for task_id in ids_sent(request))
+        return flat("FDI.3021", "The task does not exist.") if missing else None
+
+    stand_in.script("BatchStartOrStopTasks", *[strict] * 5)
+    with pytest.raises(FdiBatchFailed, match=rf"1 of 4 .*\n  {MISSING}: FDI\.3021 The task does not exist\."):
+        make([*ids, MISSING]).execute(context(Store()))
+    assert [stand_in.tasks[task_id]["status"] for task_id in ids] == [1, 1, 1]
+
+
+def test_a_refusal_for_one_task_without_schedule_names_that_task(stand_in: StandIn) -> None:
+    ids = add_tasks(stand_in, 3)
+    stand_in.schedules = {task_id: {"dispatch_id": "d"} for task_id in ids[:2]}
+
+    def strict(request: Request) -> Any:
+        bare = any(task_id not in stand_in.schedules for task_id in ids_sent(request))
+        words = "One or more scheduled tasks are not configured with scheduled plans."
+        return flat("FDI.3083", words, 404) if bare else None
+
+    stand_in.script("BatchStartOrStopTasks", *[strict] * 4)
+    with pytest.raises(FdiBatchFailed, match=rf"1 of 3 .*\n  {ids[2]}: FDI\.3083 One or more "):
+        make(ids).execute(context(Store()))
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_what_no_retry_can_mend_ends_the_task_at_once(stand_in: StandIn, status: int) -> None:
+    stand_in.script("BatchStartOrStopTasks", *[nested("APIGW.0301", "Not you.", status)] * 2)
+    with pytest.raises(AirflowFailException, match=r"APIGW\.0301 Not you\.") as caught:
+        make(add_tasks(stand_in, 1)).execute(context(Store()))
+    assert isinstance(caught.value.__cause__, FdiError)
+
+
+def test_an_error_of_the_service_passes_through_so_that_retries_apply(stand_in: StandIn) -> None:
+    stand_in.script("BatchStartOrStopTasks", *[flat("FDI.0001", "Internal error.", 500)] * 9)
+    with pytest.raises(FdiServerError, match="Internal error"):
+        make(add_tasks(stand_in, 1)).execute(context(Store()))
+
+
+def test_a_lost_answer_is_made_good_by_sending_again(stand_in: StandIn) -> None:
+    ids = add_tasks(stand_in, 2)
+    stand_in.script("BatchStartOrStopTasks", LOST, RESET)
+    assert make(ids).execute(context(Store()))["succeeded"] == ids
+
+
+# --- what a retry does again --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("store", [Store, lambda: None], ids=["store", "no store"])
+def test_a_retry_sends_only_the_id_that_failed(stand_in: StandIn, store: Callable[[], Store | None]) -> None:
+    ids, kept = add_tasks(stand_in, 24), store()
+    with pytest.raises(FdiBatchFailed):
+        make([*ids, MISSING]).execute(context(kept))
+    stand_in.requests.clear()
+    stand_in.add_task("late", task_id=MISSING)
+    result = make([*ids, MISSING]).execute(context(kept, try_number=2))
+    assert [ids_sent(request) for request in stand_in.writes] == [[MISSING]]
+    assert result == {"succeeded": [*ids, MISSING], "failed": []}
+
+
+def test_a_retry_that_fails_again_names_only_what_is_left_of_the_whole(stand_in: StandIn) -> None:
+    ids, store = add_tasks(stand_in, 2), Store()
+    for try_number in (1, 2, 3):
+        with pytest.raises(FdiBatchFailed, match=rf"1 of 3 FDI tasks failed:\n  {MISSING}: FDI\.3021"):
+            make([*ids, MISSING]).execute(context(store, try_number))
+    assert [ids_sent(request) for request in stand_in.writes] == [[*ids, MISSING], [MISSING], [MISSING]]
+
+
+def test_a_cleared_task_sends_what_is_not_so_any_more(stand_in: StandIn) -> None:
+    ids, store = add_tasks(stand_in, 2), Store()
+    make(ids).execute(context(store, max_tries=0))
+    stand_in.tasks[ids[1]]["status"] = 0
+    result = make(ids).execute(context(store, try_number=2, max_tries=1))
+    assert [ids_sent(request) for request in stand_in.writes] == [ids, ids[1:]]
+    assert result == {"succeeded": ids, "failed": []}
+
+
+def test_what_was_done_before_the_service_broke_down_is_not_sent_again(stand_in: StandIn) -> None:
+    ids, store = add_tasks(stand_in, 25), Store()
+    broken = [flat("FDI.0001", "Internal error.", 500)] * 20
+    stand_in.script("BatchStartOrStopTasks", lambda request: stand_in._handle(request, {}), *broken)
+    operator = make(ids, max_parallel_requests=1)
+    with pytest.raises(FdiServerError):
+        operator.execute(context(store))
+    stand_in.scripted.clear()
+    stand_in.requests.clear()
+    assert operator.execute(context(store, try_number=2))["succeeded"] == ids
+    assert [ids_sent(request) for request in stand_in.writes] == [ids[10:20], ids[20:]]
+
+
+def test_what_was_done_is_known_although_looking_at_the_failures_failed(stand_in: StandIn) -> None:
+    ids, store = add_tasks(stand_in, 2), Store()
+    stand_in.script("ListTasks", *[flat("FDI.0001", "Internal error.", 500)] * 9)
+    with pytest.raises(FdiServerError):
+        make([*ids, MISSING]).execute(context(store))
+    stand_in.scripted.clear()
+    stand_in.requests.clear()
+    with pytest.raises(FdiBatchFailed):
+        make([*ids, MISSING]).execute(context(store, try_number=2))
+    assert [ids_sent(request) for request in stand_in.writes] == [[MISSING]]
+
+
+def test_the_try_after_a_process_that_was_killed_between_two_answers_sends_what_is_left(
+    stand_in: StandIn,
+) -> None:
+    ids, store = add_tasks(stand_in, 25), Store()
+
+    def kill(request: Request) -> Answer:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return RESET
+
+    stand_in.script("BatchStartOrStopTasks", lambda request: stand_in._handle(request, {}), kill)
+    operator = make(ids, max_parallel_requests=1)
+    with stand_in.lock:  # no request is answered before the child's id is known
+        child = os.fork()
+        if child == 0:
+            try:
+                operator.execute(context(store))
+            finally:
+                os._exit(0)
+    wait_until_gone(child)
+    stand_in.requests.clear()
+    result = operator.execute(context(store, try_number=2))
+    assert result["succeeded"] == ids
+    assert sorted(i for request in stand_in.writes for i in ids_sent(request)) == ids[10:]
+
+
+def wait_until_gone(child: int) -> None:
+    for _ in range(1000):
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.01)
+    raise AssertionError("the child lives")
+
+
+# --- wait_for_status ----------------------------------------------------------------------------------------
+
+
+def late(stand_in: StandIn, task_id: str, looks: int) -> None:
+    """The task reports its old status for some looks after it was started."""
+
+    def old(request: Request) -> Answer:
+        row = {**stand_in.tasks[task_id], "status": 0}
+        return Answer(body={"total": 1, "size": 1, "entities": [row]})
+
+    stand_in.script("ListTasks", *[old] * looks)
+
+
+def test_wait_for_status_waits_until_the_task_reports_it(stand_in: StandIn) -> None:
+    (task_id,) = add_tasks(stand_in, 1)
+    late(stand_in, task_id, looks=2)
+    result = make([task_id], wait_for_status=True, poll_interval=0.02).execute(context(Store()))
+    assert result["succeeded"] == [task_id]
+    assert len(stand_in.of("ListTasks")) == 3
+
+
+def test_wait_for_status_waits_in_the_triggerer(fdi_emulator: FdiEmulator, fdi_connection: str) -> None:
+    ids = fdi_emulator.add_tasks(3, schedule=True)
+    operator = make(ids, wait_for_status=True, deferrable=True, poll_interval=0.05)
+    given = context(Store())
+    deferred = deferral(operator, given)
+    event = event_of(deferred.trigger)
+    fresh = make(ids, wait_for_status=True, deferrable=True, poll_interval=0.05)
+    assert getattr(fresh, deferred.method_name)(given, event=event) == {"succeeded": ids, "failed": []}
+
+
+def test_a_deferred_batch_with_a_bad_id_fails_when_the_others_are_started(
+    fdi_emulator: FdiEmulator, fdi_connection: str
+) -> None:
+    ids = [*fdi_emulator.add_tasks(2, schedule=True), MISSING]
+    given = context(Store())
+    deferred = deferral(make(ids, wait_for_status=True, deferrable=True, poll_interval=0.05), given)
+    event = event_of(deferred.trigger)
+    with pytest.raises(FdiBatchFailed, match=MISSING):
+        make(ids).execute_complete(given, event=event)
+
+
+def test_a_deferred_batch_whose_time_is_over_says_so(stand_in: StandIn) -> None:
+    operator = make(add_tasks(stand_in, 1), execution_timeout=dt.timedelta(seconds=5))
+    with pytest.raises(FdiTimeout, match=r"RUNNING.*execution_timeout=0:00:05"):
+        operator.execute_complete(context(Store()), event={"status": "timeout", "record": None})
+
+
+@pytest.mark.parametrize(
+    "event", [None, "success", {}, {"status": "done"}, {"status": "error", "message": "x"}]
+)
+def test_an_event_that_is_not_known_is_no_success(stand_in: StandIn, event: Any) -> None:
+    with pytest.raises(FdiTriggerEventError):
+        make(["a"]).execute_complete(context(Store()), event=event)
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["synchronous", "deferrable"])
+def test_a_real_airflow_retries_only_what_failed(
+    stand_in: StandIn, run_dag: Callable[..., Any], deferrable: bool
+) -> None:
+    from airflow.providers.common.compat.sdk import DAG
+
+    ids = add_tasks(stand_in, 3)
+    sent: list[list[str]] = []
+
+    def record(request: Request) -> Any:
+        sent.append(ids_sent(request))
+        if len(sent) == 1:
+            bad = {"task_id": ids[0], "error_code": "FDI.3019", "error_msg": "Not now."}
+            good = [{"task_id": task_id} for task_id in ids[1:]]
+            for task_id in ids[1:]:
+                stand_in.tasks[task_id]["status"] = 1
+            return Answer(body={"success_count": 2, "failure_count": 1, "success": good, "failure": [bad]})
+        return None
+
+    stand_in.script("BatchStartOrStopTasks", record, record)
+    with DAG(f"batch_retry_{deferrable}", schedule=None) as dag:
+        FdiBatchOperator(
+            task_id="start",
+            action="start",
+            fdi_task_ids=ids,
+            retries=1,
+            retry_delay=0,
+            wait_for_status=True,
+            deferrable=deferrable,
+            poll_interval=0.05,
+        )
+    first = run_dag(dag)
+    assert (str(first.state), sent) == ("success", [ids, [ids[0]]])
+
+
+# --- refused before anything is sent ------------------------------------------------------------------------
+
+REFUSALS: list[tuple[dict[str, Any], str]] = [
+    ({"action": "restart"}, "action='restart': must be 'start' or 'stop'"),
+    ({"action": None}, "action=None: must be 'start' or 'stop'"),
+    ({"ids": []}, r"fdi_task_ids=\[\]: must not be empty"),
+    ({"ids": ""}, r"fdi_task_ids=\[\]: must not be empty"),
+    ({"ids": "[]"}, r"fdi_task_ids=\[\]: must not be empty"),
+    ({"ids": None}, "fdi_task_ids=None: give either fdi_task_ids or fdi_task_names"),
+    ({"ids": ["a"], "fdi_task_names": ["b"]}, "fdi_task_ids=.*: give either fdi_task_ids or fdi_task_names"),
+    ({"ids": "None"}, r"fdi_task_ids\[0\]='None': is what a template over an XCom that holds nothing"),
+    ({"ids": ["a", None]}, r"fdi_task_ids\[1\]=None: must be a text"),
+    ({"ids": "['a', None]"}, r"fdi_task_ids\[1\]=None: must be a text"),
+    ({"ids": ["a", ""]}, r"fdi_task_ids\[1\]='': must not be empty"),
+    ({"ids": ["a", 7]}, r"fdi_task_ids\[1\]=7: must be a text"),
+    ({"ids": [["a"]]}, r"fdi_task_ids\[0\]=\['a'\]: must be a text"),
+    ({"ids": {"a": 1}}, "fdi_task_ids={'a': 1}: must be a list"),
+    ({"ids": 7}, "fdi_task_ids=7: must be a list"),
+    ({"ids": "['a"}, "fdi_task_ids=.*: is no list"),
+    ({"ids": ["a/b"]}, "fdi_task_ids='a/b': must not contain '/'"),
+    ({"ids": ["x" * 65]}, "fdi_task_ids='x+': must have at most 64"),
+    ({"fdi_task_names": "None"}, r"fdi_task_names\[0\]='None': is what a template"),
+    ({"fdi_task_names": []}, r"fdi_task_names=\[\]: must not be empty"),
+    ({"on_partial_failure": "ignore"}, "on_partial_failure='ignore': must be one of fail, warn"),
+    ({"poll_interval": -1}, "poll_interval=-1: must be a number of at least"),
+    ({"poll_interval": "soon"}, "poll_interval='soon': must be a number"),
+    ({"poll_failure_timeout": -1}, "poll_failure_timeout=-1: must be a number of at least 0"),
+    ({"max_parallel_requests": 0}, "max_parallel_requests=0: must be a number of at least 1"),
+    ({"max_parallel_requests": "many"}, "max_parallel_requests='many': must be a number"),
+    ({"wait_for_status": "yes"}, "wait_for_status='yes': must be True or False"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), REFUSALS)
+def test_bad_input_is_refused_before_anything_is_sent(
+    stand_in: StandIn, changes: dict[str, Any], message: str
+) -> None:
+    arguments = {"ids": None if "fdi_task_names" in changes else ["a"]} | changes
+    with pytest.raises(AirflowFailException, match=message):
+        make(**arguments).execute(context(Store()))
+    assert stand_in.requests == []

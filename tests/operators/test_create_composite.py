@@ -1,0 +1,289 @@
+"""Creating a composite task: init, mappings, create, in this order and in the documented form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_fdi.client.errors import FdiError
+from airflow_provider_fdi.emulator.handle import FdiEmulator
+from airflow_provider_fdi.exceptions import FdiAlreadyExists, FdiTaskBusy
+from airflow_provider_fdi.operators import fdi as operators
+from airflow_provider_fdi.operators.fdi import FdiCreateCompositeTaskOperator
+from airflow_provider_fdi.version_compat import AirflowFailException
+from tests.standin import BROKEN_OFF, LOST, Answer, StandIn, flat, nested
+from tests.taskinstance import Store, context
+
+NAME = "cdctest1"
+SOURCE = "30969b205e8f4392a25fb321112d1753"
+TARGET = "40969b205e8f4392a25fb321112d1753"
+APP = "d5afd9af-a8fe-47f6-a98c-edbcba11a0da"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch, no_pauses: None) -> None:
+    monkeypatch.setattr(operators, "LOOKS_AFTER_A_CREATE", (0.0, 0.01, 0.01))
+
+
+def make(**changes: Any) -> FdiCreateCompositeTaskOperator:
+    arguments: dict[str, Any] = {
+        "task_id": "create",
+        "fdi_task_name": NAME,
+        "source_datasource_id": SOURCE,
+        "target_datasource_id": TARGET,
+    }
+    return FdiCreateCompositeTaskOperator(**(arguments | changes))
+
+
+def written(stand_in: StandIn) -> list[str]:
+    return [request.operation for request in stand_in.writes]
+
+
+# --- what is sent -----------------------------------------------------------------------------------------
+
+
+def test_init_and_create_send_the_documented_bodies_and_nothing_else_is_written(stand_in: StandIn) -> None:
+    task_id = make(
+        description="create", task_tag="combination", source_app_id=APP, target_app_id=APP
+    ).execute(context(Store()))
+    assert written(stand_in) == ["InstallMultiTasks", "CreateMultiTasks"]
+    init, create = stand_in.writes
+    assert init.json == {
+        "source_datasource_id": SOURCE,
+        "target_datasource_id": TARGET,
+        "auto_mapping": False,
+    }
+    assert create.json == {
+        "task_name": NAME,
+        "task_id": task_id,
+        "task_type": "REALTIME",
+        "description": "create",
+        "task_tag": "combination",
+        "operation_types": ["INSERT", "UPDATE", "DELETE"],
+        "source_app_id": APP,
+        "target_app_id": APP,
+    }
+    assert stand_in.initialised == [task_id]
+
+
+def test_what_is_not_given_is_left_out_of_the_body(stand_in: StandIn) -> None:
+    make().execute(context(Store()))
+    assert set(stand_in.writes[1].json) == {"task_name", "task_id", "task_type", "operation_types"}
+
+
+def test_auto_mapping_and_the_server_id_go_to_the_initialisation(stand_in: StandIn) -> None:
+    make(auto_mapping=True, server_id="5400").execute(context(Store()))
+    assert stand_in.writes[0].json == {
+        "ext_info": {"server_id": "5400"},
+        "source_datasource_id": SOURCE,
+        "target_datasource_id": TARGET,
+        "auto_mapping": True,
+    }
+
+
+MAPPINGS = [
+    {"source_table": "shop.orders", "target_table": "dwh.orders"},
+    {
+        "source_table": "shop.clients",
+        "target_table": "dwh.customers",
+        "source_columns": [{"field_name": "no", "field_type": "INT", "field_length": "11"}],
+        "target_columns": [{"field_name": "id", "field_type": "INT", "field_length": "11"}],
+        "mapping_columns": [{"source_column": "no", "target_column": "id"}],
+    },
+]
+
+
+@pytest.mark.parametrize("given", [MAPPINGS, str(MAPPINGS)], ids=["list", "text of a template"])
+def test_table_mappings_are_added_between_init_and_create(stand_in: StandIn, given: Any) -> None:
+    task_id = make(table_mappings=given).execute(context(Store()))
+    assert written(stand_in) == ["InstallMultiTasks", *["CreateMultiTaskMappings"] * 2, "CreateMultiTasks"]
+    sides = {"source_datasource_id": SOURCE, "target_datasource_id": TARGET}
+    assert stand_in.mappings[task_id] == [sides | mapping for mapping in MAPPINGS]
+
+
+def test_operation_types_may_be_some_of_the_three(stand_in: StandIn) -> None:
+    make(operation_types=["insert", "DELETE"]).execute(context(Store()))
+    assert stand_in.writes[1].json["operation_types"] == ["INSERT", "DELETE"]
+
+
+def test_operation_types_may_be_the_text_of_a_template(stand_in: StandIn) -> None:
+    make(operation_types="['INSERT', 'UPDATE']").execute(context(Store()))
+    assert stand_in.writes[1].json["operation_types"] == ["INSERT", "UPDATE"]
+
+
+# --- what comes back --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda rows: rows, lambda rows: {"init_result": rows}], ids=["list", "object with init_result"]
+)
+def test_the_initialisation_may_answer_a_list_or_an_object(
+    stand_in: StandIn, wrap: Callable[[Any], Any]
+) -> None:
+    stand_in.initialised.append("from-the-init")
+    rows = [{"task_id": "from-the-init", "mappings": [], "mappings_total_count": 0}]
+    stand_in.script("InstallMultiTasks", Answer(body=wrap(rows)))
+    assert make().execute(context(Store())) == "from-the-init"
+    assert stand_in.writes[1].json["task_id"] == "from-the-init"
+
+
+@pytest.mark.parametrize("answer", [{"task_id": None}, None, {}])
+def test_a_create_that_tells_no_id_returns_the_one_of_the_initialisation(
+    stand_in: StandIn, answer: Any
+) -> None:
+    stand_in.script("CreateMultiTasks", Answer(body=answer, handled=True))
+    task_id = make().execute(context(Store()))
+    assert stand_in.tasks[task_id]["task_name"] == NAME
+
+
+@pytest.mark.parametrize("operation", ["InstallMultiTasks", "CreateMultiTaskMappings", "CreateMultiTasks"])
+@pytest.mark.parametrize("shape", [flat, nested])
+def test_a_refusal_is_quoted_and_nothing_follows_it(stand_in: StandIn, operation: str, shape: Any) -> None:
+    stand_in.script(operation, shape("FDI.3150", "The task list is empty."))
+    with pytest.raises(AirflowFailException, match=r"FDI\.3150 The task list is empty\."):
+        make(table_mappings=MAPPINGS).execute(context(Store()))
+    assert written(stand_in)[-1] == operation
+    assert stand_in.tasks == {}
+
+
+# --- an answer that was lost --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "loss", [LOST, BROKEN_OFF, Answer(500, {}, handled=True), Answer(502, b"Bad Gateway", handled=True)]
+)
+def test_a_create_whose_answer_was_lost_leaves_one_task_and_returns_its_id(
+    stand_in: StandIn, loss: Answer
+) -> None:
+    stand_in.script("CreateMultiTasks", loss)
+    task_id = make(table_mappings=MAPPINGS[:1]).execute(context(Store()))
+    assert list(stand_in.tasks) == [task_id]
+    assert written(stand_in).count("CreateMultiTasks") == 1
+
+
+@pytest.mark.parametrize("operation", ["InstallMultiTasks", "CreateMultiTaskMappings"])
+def test_the_retry_after_a_lost_preparation_creates_one_whole_task(stand_in: StandIn, operation: str) -> None:
+    stand_in.script(operation, LOST)
+    store = Store()
+    with pytest.raises(FdiError):
+        make(table_mappings=MAPPINGS).execute(context(store))
+    task_id = make(table_mappings=MAPPINGS).execute(context(store, try_number=2))
+    assert list(stand_in.tasks) == [task_id]
+    assert len(stand_in.mappings[task_id]) == 2
+
+
+def test_the_try_after_a_killed_one_returns_the_task_that_was_created(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(*args: Any) -> None:
+        raise Killed
+
+    store = Store()
+    stand_in.script("CreateMultiTasks", LOST)
+    with monkeypatch.context() as patched:
+        patched.setattr(operators, "_look_for_created", kill)
+        with pytest.raises(Killed):
+            make().execute(context(store))
+    (task_id,) = stand_in.tasks
+    assert make().execute(context(store, try_number=2)) == task_id
+    assert written(stand_in) == ["InstallMultiTasks", "CreateMultiTasks"]
+
+
+# --- if_exists --------------------------------------------------------------------------------------------
+
+
+def test_if_exists_fail_names_the_task(stand_in: StandIn) -> None:
+    task_id = stand_in.add_task(NAME, task_type="REALTIME")
+    with pytest.raises(FdiAlreadyExists, match=task_id):
+        make().execute(context(Store()))
+    assert stand_in.writes == []
+
+
+def test_if_exists_reuse_returns_the_task_as_it_is(stand_in: StandIn) -> None:
+    task_id = stand_in.add_task(NAME, task_type="REALTIME", status=1)
+    assert make(if_exists="reuse").execute(context(Store())) == task_id
+    assert stand_in.writes == []
+
+
+def test_if_exists_update_sends_what_can_be_updated(stand_in: StandIn) -> None:
+    task_id = stand_in.add_task(NAME, task_type="REALTIME")
+    returned = make(if_exists="update", operation_types=["INSERT"], description="new").execute(
+        context(Store())
+    )
+    assert returned == task_id
+    (request,) = stand_in.writes
+    assert request.operation == "UpdateMultiTasks"
+    assert request.json == {
+        "description": "new",
+        "operation_types": ["INSERT"],
+        "repulling_snapshot": False,
+    }
+
+
+def test_a_started_task_is_not_updated(stand_in: StandIn) -> None:
+    stand_in.add_task(NAME, task_type="REALTIME", status=1)
+    with pytest.raises(FdiTaskBusy, match="stop_first=True"):
+        make(if_exists="update").execute(context(Store()))
+    assert stand_in.writes == []
+
+
+def test_stop_first_stops_the_task_before_it_is_updated(stand_in: StandIn) -> None:
+    stand_in.add_task(NAME, task_type="REALTIME", status=1)
+    make(if_exists="update", stop_first=True, repulling_snapshot=True).execute(context(Store()))
+    assert written(stand_in) == ["BatchStartOrStopTasks", "UpdateMultiTasks"]
+    assert stand_in.writes[1].json["repulling_snapshot"] is True
+
+
+def test_the_emulator_agrees(fdi_emulator: FdiEmulator, fdi_connection: str) -> None:
+    source = fdi_emulator.add_datasource("source", "sqlite://")
+    task_id = make(source_datasource_id=source, target_datasource_id=source).execute(context(Store()))
+    assert fdi_emulator.task(task_id)["task_name"] == NAME
+
+
+# --- refused before anything is sent ------------------------------------------------------------------------
+
+REFUSALS: list[tuple[dict[str, Any], str]] = [
+    ({"fdi_task_name": "ab"}, "fdi_task_name='ab': must be 3 to 100 letters"),
+    ({"operation_types": []}, r"operation_types=\[\]: must be a list of one to three of INSERT"),
+    ({"operation_types": None}, r"operation_types=\[\]: must be a list of one to three of INSERT"),
+    ({"operation_types": ["TRUNCATE"]}, r"operation_types=\['TRUNCATE'\]: must be"),
+    ({"source_datasource_id": None}, "source_datasource_id=None: must be a string"),
+    ({"target_datasource_id": "None"}, "target_datasource_id='None': is what a template over an XCom"),
+    ({"source_app_id": ""}, "source_app_id='': must not be empty"),
+    ({"server_id": "x" * 21}, "server_id='x+': must have 1 to 20 characters"),
+    ({"auto_mapping": "maybe"}, "auto_mapping='maybe': must be True or False"),
+    ({"stop_first": 1}, "stop_first=1: must be True or False"),
+    ({"repulling_snapshot": None}, "repulling_snapshot=None: must be True or False"),
+    ({"task_tag": "abc"}, "task_tag='abc': must be 4 to 64"),
+    ({"description": "d" * 1025}, "description='d.*must have 0 to 1024 characters"),
+    ({"if_exists": "replace"}, "if_exists='replace': must be one of fail, reuse, update"),
+    ({"table_mappings": {"source_table": "a.b"}}, "table_mappings={.*}: must be a list of dicts"),
+    ({"table_mappings": ["a.b"]}, r"table_mappings\[0\]='a.b': must be a dict"),
+    ({"table_mappings": [{"source_table": "a.b"}]}, r"table_mappings\[0\]=.*: must have target_table"),
+    (
+        {"table_mappings": [{"source_table": "a.b", "target_table": "a.b-c"}]},
+        r"table_mappings\[0\]\.target_table='a\.b-c': FDI does not support '-'",
+    ),
+    (
+        {"table_mappings": [{"source_table": "a.b", "target_table": "a.b", "columns": []}]},
+        r"table_mappings\[0\]\.columns=\[\]: is unknown; a mapping has source_table",
+    ),
+    (
+        {"table_mappings": [{"source_table": "a.b", "target_table": "a.b", "source_columns": ["id"]}]},
+        r"table_mappings\[0\]\.source_columns\[0\]='id': must be a dict",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), REFUSALS)
+def test_bad_input_is_refused_before_anything_is_sent(
+    stand_in: StandIn, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=message):
+        make(**changes).execute(context(Store()))
+    assert stand_in.requests == []

@@ -1,0 +1,360 @@
+"""Creating a common task: what is sent, what a lost answer leaves, and what is refused before it is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_fdi.client.errors import FdiError, FdiServerError
+from airflow_provider_fdi.emulator.handle import FdiEmulator
+from airflow_provider_fdi.exceptions import FdiAlreadyExists, FdiTaskBusy
+from airflow_provider_fdi.operators import fdi as operators
+from airflow_provider_fdi.operators.fdi import FdiCreateTaskOperator
+from airflow_provider_fdi.version_compat import AirflowFailException
+from tests.standin import BROKEN_OFF, INSTANCE, LOST, PROJECT, RESET, TOKEN, Answer, StandIn, flat, nested
+from tests.taskinstance import Store, context
+
+NAME = "fdi_task_v2mysql-tomysql"
+SOURCE = "30969b205e8f4392a25fb321112d1753"
+TARGET = "40969b205e8f4392a25fb321112d1753"
+DETAIL = {"sourceSelectedDatasource": {"rootPath": "", "Größe": "ж"}, "mappingRequired": True}
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch, no_pauses: None) -> None:
+    monkeypatch.setattr(operators, "LOOKS_AFTER_A_CREATE", (0.0, 0.01, 0.01))
+
+
+def make(**changes: Any) -> FdiCreateTaskOperator:
+    arguments: dict[str, Any] = {
+        "task_id": "create",
+        "fdi_task_name": NAME,
+        "source_datasource_id": SOURCE,
+        "target_datasource_id": TARGET,
+        "task_detail": DETAIL,
+    }
+    return FdiCreateTaskOperator(**(arguments | changes))
+
+
+# --- what is sent -----------------------------------------------------------------------------------------
+
+
+def test_a_create_sends_the_documented_body_once_and_writes_nothing_else(stand_in: StandIn) -> None:
+    make(description="mysql", task_tag="fdi_autotest").execute(context(Store()))
+    (request,) = stand_in.writes
+    assert request.line == f"POST /v2/{PROJECT}/fdi/instances/{INSTANCE}/tasks HTTP/1.1".encode()
+    body = request.json
+    assert json.loads(body.pop("task_detail")) == DETAIL
+    assert body == {
+        "task": {
+            "task_name": NAME,
+            "task_type": "TIMING",
+            "source_datasource_id": SOURCE,
+            "target_datasource_id": TARGET,
+            "description": "mysql",
+            "task_tag": "fdi_autotest",
+        }
+    }
+
+
+def test_what_is_not_given_is_left_out_of_the_body(stand_in: StandIn) -> None:
+    make().execute(context(Store()))
+    assert set(stand_in.writes[0].json["task"]) == {
+        "task_name",
+        "task_type",
+        "source_datasource_id",
+        "target_datasource_id",
+    }
+
+
+def test_the_headers_are_the_documented_ones(stand_in: StandIn) -> None:
+    make().execute(context(Store()))
+    request = stand_in.writes[0]
+    assert (request.header("Content-Type") or "").split(";")[0] == "application/json"
+    assert request.header("X-Auth-Token") == TOKEN
+    assert request.header("Authorization") is None
+
+
+def test_task_detail_as_text_is_sent_as_it_is(stand_in: StandIn) -> None:
+    text = '{ "a" : 1.50, "b":"ж" }'
+    make(task_detail=text).execute(context(Store()))
+    assert stand_in.writes[0].json["task_detail"] == text
+
+
+def test_a_task_type_in_lower_case_is_sent_in_upper_case(stand_in: StandIn) -> None:
+    make(fdi_task_type="realtime").execute(context(Store()))
+    assert stand_in.writes[0].json["task"]["task_type"] == "REALTIME"
+
+
+def test_a_real_airflow_renders_a_json_template_file(
+    stand_in: StandIn, run_dag: Callable[..., Any], tmp_path: Any
+) -> None:
+    from airflow.providers.common.compat.sdk import DAG
+
+    (tmp_path / "flights.json").write_text('{"window": "{{ dag_run.conf.window }}"}')
+    with DAG("create_from_file", schedule=None, template_searchpath=str(tmp_path)) as dag:
+        make(task_detail="flights.json")
+    run = run_dag(dag, run_conf={"window": "2026-01"})
+    assert str(run.state) == "success"
+    assert json.loads(stand_in.writes[0].json["task_detail"]) == {"window": "2026-01"}
+
+
+# --- what comes back --------------------------------------------------------------------------------------
+
+
+def test_null_as_answer_leads_to_the_id_of_exactly_this_name(stand_in: StandIn) -> None:
+    # The service's name filter is fuzzy: it finds these as well.
+    for name in (f"{NAME}-2", NAME.upper(), f"my.{NAME}"):
+        stand_in.add_task(name)
+    task_id = make().execute(context(Store()))
+    assert stand_in.tasks[task_id]["task_name"] == NAME
+
+
+@pytest.mark.parametrize(
+    "created", [1605311230685, "1605311230685", "2020-11-14", "2020-11-13T23:47:10Z", None]
+)
+def test_a_created_date_of_any_spelling_is_taken(stand_in: StandIn, created: Any) -> None:
+    task = {"task_id": "the-id", "task_name": NAME, "created_date": created, "last_modified_date": created}
+    stand_in.script("CreateCommonTask", Answer(body={"task": task, "task_detail": "{}"}))
+    assert make().execute(context(Store())) == "the-id"
+
+
+def test_an_accepted_task_that_is_nowhere_fails_and_says_so(stand_in: StandIn) -> None:
+    stand_in.script("CreateCommonTask", Answer(body=None))
+    with pytest.raises(FdiError, match=f"accepted task '{NAME}' without telling its id"):
+        make().execute(context(Store()))
+
+
+@pytest.mark.parametrize("shape", [flat, nested])
+def test_a_refusal_is_quoted_and_ends_the_task_at_once(stand_in: StandIn, shape: Any) -> None:
+    stand_in.script("CreateCommonTask", shape("FDI.3101", "The data source does not exist."))
+    with pytest.raises(
+        AirflowFailException, match=r"FDI\.3101 The data source does not exist\..*HTTP 400"
+    ) as caught:
+        make().execute(context(Store()))
+    assert isinstance(caught.value.__cause__, FdiError)
+    assert len(stand_in.writes) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_what_no_retry_can_mend_ends_the_task_at_once(stand_in: StandIn, status: int) -> None:
+    stand_in.script("CreateCommonTask", *[nested("FDI.9999", "No.", status)] * 2)
+    with pytest.raises(AirflowFailException, match=rf"FDI\.9999 No\. \[HTTP {status}"):
+        make().execute(context(Store()))
+
+
+def test_an_error_of_the_service_passes_through_so_that_retries_apply(stand_in: StandIn) -> None:
+    stand_in.script("CreateCommonTask", flat("FDI.0001", "Internal error.", 500))
+    with pytest.raises(FdiServerError, match="Internal error"):
+        make().execute(context(Store()))
+
+
+def test_a_typo_in_the_host_says_which_host_cannot_be_found(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = stand_in.connection_json(host="https://roma.cn-nrth-4.invalid")
+    monkeypatch.setenv("AIRFLOW_CONN_FDI_DEFAULT", wrong)
+    with pytest.raises(FdiError, match=r"roma\.cn-nrth-4\.invalid.*not known.*Check endpoint, network"):
+        make().execute(context(Store()))
+
+
+def test_an_unknown_connection_is_named(stand_in: StandIn) -> None:
+    with pytest.raises(Exception, match="fdi_prod"):
+        make(fdi_conn_id="fdi_prod").execute(context(Store()))
+    assert stand_in.requests == []
+
+
+# --- an answer that was lost --------------------------------------------------------------------------------
+
+LOSSES = {
+    "reset": LOST,
+    "broken off": BROKEN_OFF,
+    "500": Answer(500, {"error_code": "FDI.0001", "error_msg": "Internal error."}, handled=True),
+    "502": Answer(502, b"<html>Bad Gateway</html>", handled=True),
+    "504": Answer(504, None, handled=True),
+    "no JSON": Answer(200, b"OK", handled=True),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("store", [Store, lambda: None], ids=["store", "no store"])
+def test_a_create_whose_answer_was_lost_leaves_one_task_and_returns_its_id(
+    stand_in: StandIn, loss: Answer, store: Callable[[], Store | None]
+) -> None:
+    stand_in.script("CreateCommonTask", loss)
+    task_id = make().execute(context(store()))
+    assert list(stand_in.tasks) == [task_id]
+    assert len(stand_in.writes) == 1
+
+
+def test_a_create_that_was_lost_on_the_way_fails_and_the_retry_creates_one_task(stand_in: StandIn) -> None:
+    stand_in.script("CreateCommonTask", RESET)
+    store = Store()
+    with pytest.raises(FdiError):
+        make().execute(context(store))
+    assert stand_in.tasks == {}
+    task_id = make().execute(context(store, try_number=2))
+    assert list(stand_in.tasks) == [task_id]
+
+
+def test_the_try_after_a_killed_one_returns_the_task_that_was_created(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(*args: Any) -> None:
+        raise Killed
+
+    store = Store()
+    stand_in.script("CreateCommonTask", LOST)
+    monkeypatch.setattr(operators, "_look_for_created", kill)
+    with pytest.raises(Killed):
+        make().execute(context(store))
+    monkeypatch.undo()
+    monkeypatch.setenv("AIRFLOW_CONN_FDI_DEFAULT", stand_in.connection_json())
+    (task_id,) = stand_in.tasks
+    assert make(if_exists="fail").execute(context(store, try_number=2)) == task_id
+    assert len(stand_in.writes) == 1
+
+
+def test_a_task_that_was_there_before_the_first_try_is_not_taken_for_ours(stand_in: StandIn) -> None:
+    stand_in.add_task(NAME)
+    store = Store()
+    for try_number in (1, 2):
+        with pytest.raises(FdiAlreadyExists):
+            make().execute(context(store, try_number))
+    assert stand_in.writes == []
+
+
+def test_a_cleared_task_does_not_take_the_old_task_for_its_own(stand_in: StandIn) -> None:
+    store = Store()
+    make().execute(context(store, max_tries=0))
+    with pytest.raises(FdiAlreadyExists):
+        make().execute(context(store, try_number=2, max_tries=1))
+
+
+def test_a_refused_create_leaves_no_claim_on_what_others_create(stand_in: StandIn) -> None:
+    store = Store()
+    stand_in.script("CreateCommonTask", flat("FDI.3016", "The data source cannot be reached."))
+    with pytest.raises(FdiError):
+        make().execute(context(store))
+    stand_in.add_task(NAME)
+    with pytest.raises(FdiAlreadyExists):
+        make().execute(context(store, try_number=2))
+
+
+# --- if_exists --------------------------------------------------------------------------------------------
+
+
+def test_if_exists_fail_names_the_task_and_the_way_out(stand_in: StandIn) -> None:
+    task_id = stand_in.add_task(NAME)
+    with pytest.raises(FdiAlreadyExists, match=rf"{NAME}.*{task_id}.*'reuse' or 'update'"):
+        make().execute(context(Store()))
+    assert stand_in.writes == []
+
+
+def test_if_exists_reuse_returns_the_task_as_it_is(stand_in: StandIn) -> None:
+    task_id = stand_in.add_task(NAME, status=1)
+    assert make(if_exists="reuse").execute(context(Store())) == task_id
+    assert stand_in.writes == []
+
+
+def test_if_exists_reuse_creates_the_task_if_it_is_not_there(stand_in: StandIn) -> None:
+    task_id = make(if_exists="reuse").execute(context(Store()))
+    assert list(stand_in.tasks) == [task_id]
+    assert [request.operation for request in stand_in.writes] == ["CreateCommonTask"]
+
+
+def test_if_exists_update_sends_the_whole_task(stand_in: StandIn) -> None:
+    task_id = stand_in.add_task(NAME)
+    assert make(if_exists="update", description="new").execute(context(Store())) == task_id
+    (request,) = stand_in.writes
+    assert (request.operation, request.path.rpartition("/")[2]) == ("UpdateTask", task_id)
+    assert request.json["task"] == {
+        "task_name": NAME,
+        "task_type": "TIMING",
+        "source_datasource_id": SOURCE,
+        "target_datasource_id": TARGET,
+        "description": "new",
+    }
+    assert json.loads(request.json["task_detail"]) == DETAIL
+
+
+def test_a_started_task_is_not_updated(stand_in: StandIn) -> None:
+    task_id = stand_in.add_task(NAME, status=1)
+    with pytest.raises(FdiTaskBusy, match=rf"{task_id}.*is started.*stop_first=True"):
+        make(if_exists="update").execute(context(Store()))
+    assert stand_in.writes == []
+
+
+def test_stop_first_stops_the_task_before_it_is_updated(stand_in: StandIn) -> None:
+    task_id = stand_in.add_task(NAME, status=1)
+    make(if_exists="update", stop_first=True).execute(context(Store()))
+    assert [request.operation for request in stand_in.writes] == ["BatchStartOrStopTasks", "UpdateTask"]
+    assert stand_in.writes[0].json == {"action_id": "stop", "list": [{"task_id": task_id}]}
+    assert stand_in.tasks[task_id]["status"] == 0
+
+
+def test_a_task_created_on_the_emulator_is_found_by_the_id_that_is_returned(
+    fdi_emulator: FdiEmulator, fdi_connection: str
+) -> None:
+    source = fdi_emulator.add_datasource("source", "sqlite://")
+    task_id = make(source_datasource_id=source, target_datasource_id=source).execute(context(Store()))
+    assert fdi_emulator.task(task_id)["task_name"] == NAME
+
+
+# --- refused before anything is sent ------------------------------------------------------------------------
+
+REFUSALS: list[tuple[dict[str, Any], str]] = [
+    ({"fdi_task_name": "ab"}, "fdi_task_name='ab': must be 3 to 100 letters"),
+    ({"fdi_task_name": "a" * 101}, "fdi_task_name='a.*must be 3 to 100 letters"),
+    ({"fdi_task_name": "-abc"}, "fdi_task_name='-abc': must be .* begin with a letter or digit"),
+    ({"fdi_task_name": "mit Raum"}, "fdi_task_name='mit Raum': must be"),
+    ({"fdi_task_name": None}, "fdi_task_name=None: must be"),
+    ({"fdi_task_type": "HOURLY"}, "fdi_task_type='HOURLY': must be TIMING"),
+    ({"source_datasource_id": ""}, "source_datasource_id='': must not be empty"),
+    ({"source_datasource_id": None}, "source_datasource_id=None: must be a string"),
+    ({"target_datasource_id": "x" * 65}, "target_datasource_id='x+': must have at most 64"),
+    ({"source_datasource_id": "None"}, "source_datasource_id='None': is what a template over an XCom"),
+    ({"fdi_task_name": "None"}, "fdi_task_name='None': is what a template over an XCom"),
+    ({"task_detail": "{not json"}, "task_detail='…': is no JSON: .* line 1, column 2"),
+    ({"task_detail": "[1]"}, "task_detail='…': must be a JSON object, is a list"),
+    ({"task_detail": 7}, "task_detail='int': must be a mapping or JSON text"),
+    ({"task_detail": {"when": object()}}, "task_detail='…': cannot be written as JSON"),
+    ({"description": "d" * 1025}, "description='d.*must have 0 to 1024 characters, has 1025"),
+    ({"task_tag": "abc"}, "task_tag='abc': must be 4 to 64"),
+    ({"task_tag": "with space"}, "task_tag='with space': must be 4 to 64"),
+    ({"if_exists": "replace"}, "if_exists='replace': must be one of fail, reuse, update"),
+    ({"if_exists": ["reuse"]}, "if_exists=.*must be one of fail, reuse, update"),
+    ({"stop_first": "yes"}, "stop_first='yes': must be True or False"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), REFUSALS)
+def test_bad_input_is_refused_before_anything_is_sent(
+    stand_in: StandIn, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=message):
+        make(**changes).execute(context(Store()))
+    assert stand_in.requests == []
+
+
+def test_a_refusal_does_not_show_what_task_detail_holds(stand_in: StandIn) -> None:
+    with pytest.raises(AirflowFailException) as caught:
+        make(task_detail='{"password": "hunter2"').execute(context(Store()))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_bad_input_is_not_retried_by_airflow(stand_in: StandIn, run_dag: Callable[..., Any]) -> None:
+    from airflow.providers.common.compat.sdk import DAG
+
+    with DAG("bad_input", schedule=None) as dag:
+        make(fdi_task_name="ab", retries=3)
+    run = run_dag(dag)
+    (ti,) = run.get_task_instances()
+    assert (str(ti.state), ti.try_number) == ("failed", 1)
+    assert stand_in.requests == []

@@ -1,0 +1,322 @@
+"""Schedules: what is sent for each way of saying when, and what becomes of a schedule that is there."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_fdi.client.errors import FdiError
+from airflow_provider_fdi.emulator.handle import FdiEmulator
+from airflow_provider_fdi.exceptions import FdiAlreadyExists
+from airflow_provider_fdi.operators.fdi import FdiCreateScheduleOperator
+from airflow_provider_fdi.version_compat import AirflowFailException
+from tests.standin import (
+    BROKEN_OFF,
+    INSTANCE,
+    LOST,
+    PROJECT,
+    RESET,
+    TOKEN,
+    Answer,
+    Request,
+    StandIn,
+    flat,
+    nested,
+)
+from tests.taskinstance import Store, context
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
+START = 1605339505609
+
+
+@pytest.fixture
+def fdi_task(stand_in: StandIn) -> str:
+    return stand_in.add_task("scheduled")
+
+
+def make(fdi_task_id: str | None = "a-task", **arguments: Any) -> FdiCreateScheduleOperator:
+    return FdiCreateScheduleOperator(task_id="schedule", fdi_task_id=fdi_task_id, **arguments)
+
+
+# --- what is sent -----------------------------------------------------------------------------------------
+
+
+def test_a_schedule_by_period_sends_the_documented_body_and_nothing_else_is_written(
+    stand_in: StandIn, fdi_task: str
+) -> None:
+    dispatch_id = make(
+        fdi_task, period="DAY", dispatch_interval=1, start_time="2020-11-14T07:38:25.609Z", remark="123"
+    ).execute(context(Store()))
+    (request,) = stand_in.writes
+    path = f"/v2/{PROJECT}/fdi/instances/{INSTANCE}/tasks/{fdi_task}/dispatches"
+    assert request.line == f"POST {path} HTTP/1.1".encode()
+    assert (request.header("Content-Type") or "").split(";")[0] == "application/json"
+    assert request.header("X-Auth-Token") == TOKEN
+    assert request.json == {
+        "use_quartz_cron": False,
+        "period": "DAY",
+        "dispatch_interval": 1,
+        "start_datetime": START,
+        "remark": "123",
+    }
+    assert dispatch_id == stand_in.schedules[fdi_task]["dispatch_id"]
+
+
+def test_a_schedule_by_cron_sends_the_documented_body_and_nothing_else_is_written(
+    stand_in: StandIn, fdi_task: str
+) -> None:
+    make(fdi_task, cron="0 0 2 * * ?", cron_timezone="GMT+08:00").execute(context(Store()))
+    (request,) = stand_in.writes
+    assert request.json == {"use_quartz_cron": True, "cron": "0 0 2 * * ?", "cron_timezone": "GMT+08:00"}
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        dt.datetime(2020, 11, 14, 7, 38, 25, 609_000, tzinfo=dt.timezone.utc),
+        dt.datetime(2020, 11, 14, 7, 38, 25, 609_000),
+        dt.datetime(2020, 11, 14, 15, 38, 25, 609_000, tzinfo=dt.timezone(dt.timedelta(hours=8))),
+        "2020-11-14T07:38:25.609Z",
+        "2020-11-14 07:38:25.609",
+        "2020-11-14T15:38:25.609+08:00",
+        START,
+        float(START),
+        str(START),
+    ],
+    ids=str,
+)
+def test_the_start_time_may_be_given_in_any_form(stand_in: StandIn, fdi_task: str, start: Any) -> None:
+    make(fdi_task, cron="@daily", start_time=start).execute(context(Store()))
+    assert stand_in.writes[0].json["start_datetime"] == START
+
+
+@pytest.mark.parametrize(
+    ("cron", "quartz"),
+    [
+        ("0 0 2 * * ?", "0 0 2 * * ?"),
+        ("0 15 10 ? * 2-6", "0 15 10 ? * 2-6"),
+        ("0 0 0 L * ?", "0 0 0 L * ?"),
+        ("0 0 2 ? * SUN", "0 0 2 ? * SUN"),
+        ("30 2 * * *", "0 30 2 * * ?"),
+        ("*/15 * * * *", "0 0/15 * * * ?"),
+        # In FDI 1 is Sunday, in Unix 0 and 7 are.
+        ("0 2 * * 0", "0 0 2 ? * 1"),
+        ("0 2 * * 7", "0 0 2 ? * 1"),
+        ("0 2 * * SUN", "0 0 2 ? * 1"),
+        ("0 2 * * 6", "0 0 2 ? * 7"),
+        ("0 2 * * 1-5", "0 0 2 ? * 2-6"),
+        ("0 2 * * 1,3,5", "0 0 2 ? * 2,4,6"),
+        ("0 2 1 * *", "0 0 2 1 * ?"),
+        ("@hourly", "0 0 * * * ?"),
+        ("@daily", "0 0 0 * * ?"),
+        ("@midnight", "0 0 0 * * ?"),
+        ("@weekly", "0 0 0 ? * 1"),
+        ("@monthly", "0 0 0 1 * ?"),
+        ("@yearly", "0 0 0 1 1 ?"),
+    ],
+)
+def test_cron_in_any_notation_is_sent_as_quartz(
+    stand_in: StandIn, fdi_task: str, cron: str, quartz: str
+) -> None:
+    make(fdi_task, cron=cron).execute(context(Store()))
+    assert stand_in.writes[0].json == {"use_quartz_cron": True, "cron": quartz}
+
+
+def test_the_task_may_be_named(stand_in: StandIn, fdi_task: str) -> None:
+    stand_in.add_task("scheduled-too")
+    make(None, fdi_task_name="scheduled", cron="@daily").execute(context(Store()))
+    assert stand_in.writes[0].path.endswith(f"/tasks/{fdi_task}/dispatches")
+
+
+def test_an_interval_that_a_template_rendered_is_sent_as_a_number(stand_in: StandIn, fdi_task: str) -> None:
+    make(fdi_task, period="hour", dispatch_interval="12").execute(context(Store()))
+    assert stand_in.writes[0].json == {"use_quartz_cron": False, "period": "HOUR", "dispatch_interval": 12}
+
+
+def test_a_real_airflow_schedules_from_a_template(
+    stand_in: StandIn, fdi_task: str, run_dag: Callable[..., Any]
+) -> None:
+    from airflow.providers.common.compat.sdk import DAG
+
+    with DAG("schedule_from_template", schedule=None) as dag:
+        make("{{ dag_run.conf.id }}", cron="{{ dag_run.conf.cron }}", start_time="{{ dag_run.conf.start }}")
+    conf = {"id": fdi_task, "cron": "30 2 * * 1-5", "start": START}
+    assert str(run_dag(dag, run_conf=conf).state) == "success"
+    assert stand_in.writes[0].json == {
+        "use_quartz_cron": True,
+        "cron": "0 30 2 ? * 2-6",
+        "start_datetime": START,
+    }
+
+
+def test_the_emulator_agrees(fdi_emulator: FdiEmulator, fdi_connection: str) -> None:
+    task_id = fdi_emulator.add_task("scheduled")
+    operator = make(task_id, cron="@daily")
+    assert operator.execute(context(Store())) == operator.execute(context(Store()))
+
+
+# --- what comes back --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [flat, nested])
+def test_a_refusal_is_quoted_and_ends_the_task_at_once(
+    stand_in: StandIn, fdi_task: str, shape: Callable[..., Answer]
+) -> None:
+    stand_in.script("CreateDispatches", shape("FDI.3149", "The task ID is empty."))
+    with pytest.raises(AirflowFailException, match=r"FDI\.3149 The task ID is empty\. \[HTTP 400") as caught:
+        make(fdi_task, cron="@daily").execute(context(Store()))
+    assert isinstance(caught.value.__cause__, FdiError)
+    assert len(stand_in.writes) == 1
+
+
+def test_a_task_that_is_not_there_ends_the_task_at_once(stand_in: StandIn) -> None:
+    with pytest.raises(AirflowFailException, match=r"FDI\.3180 This task is not in the project\."):
+        make("elsewhere", cron="@daily").execute(context(Store()))
+    assert stand_in.writes == []
+
+
+@pytest.mark.parametrize("loss", [LOST, BROKEN_OFF, Answer(500, {}, handled=True), Answer(200, b"?", True)])
+@pytest.mark.parametrize("if_exists", ["update", "reuse", "fail"])
+def test_a_create_whose_answer_was_lost_leaves_one_schedule_and_returns_its_id(
+    stand_in: StandIn, fdi_task: str, loss: Answer, if_exists: str
+) -> None:
+    stand_in.script("CreateDispatches", loss)
+    dispatch_id = make(fdi_task, cron="@daily", if_exists=if_exists).execute(context(Store()))
+    assert dispatch_id == stand_in.schedules[fdi_task]["dispatch_id"]
+    assert len(stand_in.writes) == 1
+
+
+def test_a_create_that_was_lost_on_the_way_is_made_good_by_the_retry(
+    stand_in: StandIn, fdi_task: str
+) -> None:
+    stand_in.script("CreateDispatches", RESET)
+    operator, store = make(fdi_task, cron="@daily", if_exists="fail"), Store()
+    with pytest.raises(FdiError):
+        operator.execute(context(store))
+    operator.execute(context(store, try_number=2))
+    assert len(stand_in.schedules) == 1
+
+
+def test_the_try_after_one_that_could_not_look_takes_the_schedule_for_its_own(
+    stand_in: StandIn, fdi_task: str
+) -> None:
+    def then_break_down(request: Request) -> Answer:
+        stand_in.script("ShowDispatches", *[flat("FDI.0001", "Internal error.", 500)] * 9)
+        return LOST
+
+    stand_in.script("CreateDispatches", then_break_down)
+    operator, store = make(fdi_task, cron="@daily", if_exists="fail"), Store()
+    with pytest.raises(FdiError):
+        operator.execute(context(store))
+    stand_in.scripted.clear()
+    dispatch_id = operator.execute(context(store, try_number=2))
+    assert dispatch_id == stand_in.schedules[fdi_task]["dispatch_id"]
+    assert len(stand_in.writes) == 1
+
+
+# --- if_exists --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def daily(stand_in: StandIn, fdi_task: str) -> str:
+    dispatch_id: str = make(fdi_task, cron="@daily", remark="old").execute(context(Store()))
+    stand_in.requests.clear()
+    return dispatch_id
+
+
+def test_a_schedule_that_is_so_already_is_not_written(stand_in: StandIn, fdi_task: str, daily: str) -> None:
+    assert make(fdi_task, cron="0 0 * * *").execute(context(Store())) == daily
+    assert stand_in.writes == []
+
+
+def test_a_schedule_that_differs_is_updated(stand_in: StandIn, fdi_task: str, daily: str) -> None:
+    assert make(fdi_task, cron="@hourly").execute(context(Store())) == daily
+    (request,) = stand_in.writes
+    assert (request.method, request.path.rpartition("/")[2]) == ("PUT", daily)
+    assert request.json == {"use_quartz_cron": True, "cron": "0 0 * * * ?"}
+
+
+def test_a_schedule_that_goes_by_cron_is_updated_to_a_period_it_still_holds(
+    stand_in: StandIn, fdi_task: str, daily: str
+) -> None:
+    stand_in.schedules[fdi_task] |= {"period": "DAY", "dispatch_interval": 1}
+    make(fdi_task, period="DAY", dispatch_interval=1).execute(context(Store()))
+    (request,) = stand_in.writes
+    assert request.json == {"use_quartz_cron": False, "period": "DAY", "dispatch_interval": 1}
+
+
+def test_reuse_leaves_a_schedule_that_differs_as_it_is(stand_in: StandIn, fdi_task: str, daily: str) -> None:
+    assert make(fdi_task, cron="@hourly", if_exists="reuse").execute(context(Store())) == daily
+    assert stand_in.writes == []
+
+
+def test_fail_names_the_schedule_and_the_way_out(stand_in: StandIn, fdi_task: str, daily: str) -> None:
+    with pytest.raises(FdiAlreadyExists, match=rf"{fdi_task}.*{daily}.*'update' or 'reuse'"):
+        make(fdi_task, cron="@hourly", if_exists="fail").execute(context(Store()))
+    assert stand_in.writes == []
+
+
+def test_a_start_time_told_as_text_is_compared_as_a_time(
+    stand_in: StandIn, fdi_task: str, daily: str
+) -> None:
+    stand_in.schedules[fdi_task]["start_datetime"] = "2020-11-14T07:38:25.609Z"
+    make(fdi_task, cron="@daily", start_time=START).execute(context(Store()))
+    assert stand_in.writes == []
+
+
+# --- refused before anything is sent ------------------------------------------------------------------------
+
+REFUSALS: list[tuple[dict[str, Any], str]] = [
+    ({}, "cron=None: give either cron, or period with dispatch_interval"),
+    ({"cron": "@daily", "period": "DAY"}, r"cron='@daily': give either cron.*not both \(period='DAY'\)"),
+    ({"cron": "@daily", "dispatch_interval": 5}, "dispatch_interval=5: goes with period, not cron"),
+    ({"period": "DAY"}, "dispatch_interval=None: must be a whole number from 1 to 59"),
+    ({"period": "MIN", "dispatch_interval": 60}, "dispatch_interval=60: must be a whole number from 1 to 59"),
+    ({"period": "MIN", "dispatch_interval": 0}, "dispatch_interval=0: must be"),
+    ({"period": "MIN", "dispatch_interval": "often"}, "dispatch_interval='often': must be"),
+    ({"period": "YEAR", "dispatch_interval": 1}, "period='YEAR': must be one of MIN, HOUR, DAY, WEEK, MON"),
+    (
+        {"period": "DAY", "dispatch_interval": 1, "cron_timezone": "GMT+08:00"},
+        r"cron_timezone='GMT\+08:00': goes with cron, not period",
+    ),
+    ({"cron": "0 0 2 1 * 1"}, "cron='0 0 2 1 [*] 1': exactly one of day of the month and weekday must be"),
+    (
+        {"cron": "0 2 1 * 1"},
+        "cron='0 2 1 [*] 1': sets both the day of the month and the weekday.*Quartz cannot",
+    ),
+    ({"cron": "0 2 31 * 8"}, "cron='0 2 31 [*] 8': "),
+    ({"cron": "every day"}, "cron='every day': "),
+    ({"cron": "@once"}, "cron='@once': .*cannot fire a schedule once"),
+    ({"cron": "30 0 2 * * ?"}, "cron='30 0 2 .*seconds must be 0"),
+    ({"cron": 5}, "cron=5: "),
+    ({"cron": "None"}, "cron='None': "),
+    (
+        {"cron": "@daily", "start_time": 946684799999},
+        "start_time=946684799999: must lie between 946684800000",
+    ),
+    ({"cron": "@daily", "start_time": 2147512447001}, "start_time=2147512447001: must lie between"),
+    ({"cron": "@daily", "start_time": 1605339505}, "start_time=1605339505: must lie .* epoch milliseconds"),
+    ({"cron": "@daily", "start_time": "1999-12-31"}, "start_time='1999-12-31': must lie between"),
+    ({"cron": "@daily", "start_time": "tomorrow"}, "start_time='tomorrow': must be a datetime, ISO 8601"),
+    ({"cron": "@daily", "start_time": "None"}, "start_time='None': must be a datetime"),
+    ({"cron": "@daily", "remark": "r" * 256}, "remark='r.*must have 0 to 255 characters"),
+    ({"cron": "@daily", "if_exists": "replace"}, "if_exists='replace': must be one of fail, reuse, update"),
+    ({"cron": "@daily", "fdi_task_id": None}, "fdi_task_id=None: give either fdi_task_id or fdi_task_name"),
+    ({"cron": "@daily", "fdi_task_name": "b"}, "fdi_task_id='a-task': give either.*fdi_task_name='b'"),
+    ({"cron": "@daily", "fdi_task_id": "None"}, "fdi_task_id='None': is what a template over an XCom"),
+    ({"cron": "@daily", "fdi_task_id": "../x"}, r"fdi_task_id='\.\./x': must not contain '/'"),
+    ({"cron": "@daily", "fdi_task_id": 7}, "fdi_task_id=7: must be a string"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), REFUSALS)
+def test_bad_input_is_refused_before_anything_is_sent(
+    stand_in: StandIn, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=message):
+        make(**changes).execute(context(Store()))
+    assert stand_in.requests == []

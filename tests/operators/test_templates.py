@@ -1,0 +1,294 @@
+"""Operators as DAG authors use them: templates of every kind, mapped, in groups, as setup and teardown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_fdi.emulator.handle import FdiEmulator
+from airflow_provider_fdi.operators import fdi as operators
+from airflow_provider_fdi.operators.fdi import (
+    FdiBaseOperator,
+    FdiBatchOperator,
+    FdiCreateTaskOperator,
+    FdiDeleteTaskOperator,
+    FdiRunTaskOperator,
+    FdiTerminateRunOperator,
+)
+from airflow_provider_fdi.sensors.fdi import FdiTaskSensor
+
+RunDag = Callable[..., Any]
+
+pytestmark = pytest.mark.usefixtures("fdi_connection")
+
+ALL = [
+    *(
+        value
+        for value in vars(operators).values()
+        if isinstance(value, type) and issubclass(value, FdiBaseOperator) and value is not FdiBaseOperator
+    ),
+    FdiTaskSensor,
+]
+
+NOT_TEMPLATED = {
+    # How a task is executed, which is settled before anything is rendered.
+    "deferrable",
+    "durable",
+    "terminate_on_kill",
+    "wait_for_completion",
+}
+
+
+def dag(dag_id: str, **arguments: Any) -> Any:
+    from airflow.providers.common.compat.sdk import DAG
+
+    return DAG(dag_id, schedule=None, **arguments)
+
+
+def states(dag_run: Any) -> dict[str, str]:
+    return {ti.task_id: str(ti.state) for ti in dag_run.get_task_instances()}
+
+
+def succeeded(dag_run: Any) -> bool:
+    assert str(dag_run.state) == "success", states(dag_run)
+    return True
+
+
+def created(fdi: FdiEmulator) -> list[dict[str, Any]]:
+    """The bodies of the tasks that were created, `task_detail` read."""
+    bodies = []
+    for entry in fdi.journal("CreateCommonTask"):
+        body = entry["body"] if isinstance(entry["body"], dict) else json.loads(entry["body"])
+        body = body.get("task", body)
+        bodies.append({**body, "task_detail": json.loads(body["task_detail"])})
+    return bodies
+
+
+@pytest.fixture
+def datasources(fdi_emulator: FdiEmulator) -> dict[str, str]:
+    source, target = (fdi_emulator.add_datasource(name, None) for name in ("source", "target"))
+    return {"source_datasource_id": source, "target_datasource_id": target}
+
+
+@pytest.mark.parametrize("operator", ALL, ids=lambda cls: cls.__name__)
+def test_every_parameter_that_could_vary_is_a_template_field(operator: type) -> None:
+    import inspect
+
+    parameters = set(inspect.signature(operator.__init__).parameters) - {"self", "kwargs"}
+
+    missing = parameters - set(operator.template_fields) - NOT_TEMPLATED  # type: ignore[attr-defined]
+    assert missing <= {"poke_interval", "poll_failure_timeout"}, missing
+
+
+@pytest.mark.parametrize("operator", ALL, ids=lambda cls: cls.__name__)
+def test_every_template_field_is_an_attribute_of_its_own_name(operator: type) -> None:
+    import inspect
+
+    parameters = {
+        name
+        for cls in operator.__mro__
+        if cls.__module__.startswith("airflow_provider_fdi")
+        for name in inspect.signature(cls.__init__).parameters
+    }
+
+    assert set(operator.template_fields) <= parameters  # type: ignore[attr-defined]
+
+
+def test_task_detail_is_shown_as_json_in_the_ui() -> None:
+    assert FdiCreateTaskOperator.template_fields_renderers["task_detail"] == "json"
+    assert ".json" in FdiCreateTaskOperator.template_ext
+
+
+def test_templates_inside_a_detail_are_rendered_at_any_depth(
+    fdi_emulator: FdiEmulator, run_dag: RunDag, datasources: dict[str, str]
+) -> None:
+    with dag("nested_templates", params={"table": "orders"}) as made:
+        FdiCreateTaskOperator(
+            task_id="create",
+            fdi_task_name="load_{{ params.table }}",
+            task_detail={
+                "sourceSelectedDatasource": {
+                    "sourceTable": "{{ params.table }}",
+                    "where": [{"value": "{{ dag.dag_id }}"}],
+                },
+                "mappingRequired": True,
+            },
+            **datasources,
+        )
+
+    assert succeeded(run_dag(made))
+    (body,) = created(fdi_emulator)
+    assert body["task_name"] == "load_orders"
+    assert body["task_detail"]["sourceSelectedDatasource"]["sourceTable"] == "orders"
+    assert body["task_detail"]["sourceSelectedDatasource"]["where"] == [{"value": "nested_templates"}]
+    assert body["task_detail"]["mappingRequired"] is True
+
+
+def test_a_detail_is_read_from_a_json_file_with_templates(
+    fdi_emulator: FdiEmulator, run_dag: RunDag, datasources: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "detail.json").write_text(
+        '{"sourceSelectedDatasource": {"sourceTable": "{{ params.table }}"}}'
+    )
+    with dag("json_file", params={"table": "orders"}, template_searchpath=[str(tmp_path)]) as made:
+        FdiCreateTaskOperator(
+            task_id="create", fdi_task_name="load_orders", task_detail="detail.json", **datasources
+        )
+
+    assert succeeded(run_dag(made))
+    assert created(fdi_emulator)[0]["task_detail"] == {"sourceSelectedDatasource": {"sourceTable": "orders"}}
+
+
+def test_a_detail_given_as_text_is_rendered(
+    fdi_emulator: FdiEmulator, run_dag: RunDag, datasources: dict[str, str]
+) -> None:
+    with dag("json_text", params={"table": "orders"}) as made:
+        FdiCreateTaskOperator(
+            task_id="create",
+            fdi_task_name="load_orders",
+            task_detail='{"sourceTable": {{ params.table | tojson }}}',
+            **datasources,
+        )
+
+    assert succeeded(run_dag(made))
+    assert created(fdi_emulator)[0]["task_detail"] == {"sourceTable": "orders"}
+
+
+def test_ids_come_from_other_tasks(
+    fdi_emulator: FdiEmulator, run_dag: RunDag, datasources: dict[str, str]
+) -> None:
+    with dag("xcom_args") as made:
+        create = FdiCreateTaskOperator(
+            task_id="create", fdi_task_name="load_orders", task_detail={}, **datasources
+        )
+        start = FdiBatchOperator(task_id="start", action="start", fdi_task_ids=[create.output])
+        run = FdiRunTaskOperator(
+            task_id="run", fdi_task_id=create.output, wait_for_completion=False, if_running="join"
+        )
+        terminate = FdiTerminateRunOperator(task_id="terminate", fdi_task_id=create.output)
+        delete = FdiDeleteTaskOperator(task_id="delete", fdi_task_id=create.output, stop_first=True)
+        create >> start >> run >> terminate >> delete
+
+    dag_run = run_dag(made)
+
+    assert set(states(dag_run)) == {"create", "start", "run", "terminate", "delete"}
+    assert succeeded(dag_run)
+    task_id = fdi_emulator.journal("RunTask")[0]["path"].split("/")[-2]
+    assert fdi_emulator.journal("DeleteTask")[0]["path"].endswith(task_id)
+
+
+def test_numbers_and_flags_may_be_templates(fdi_emulator: FdiEmulator, run_dag: RunDag) -> None:
+    task = fdi_emulator.add_task(schedule=True, script={"rows": 10})
+    params = {"rows": 5, "seconds": 0.1, "start": True}
+    with dag("typed_templates", params=params) as made:
+        FdiRunTaskOperator(
+            task_id="run",
+            fdi_task_id=task,
+            min_rows="{{ params.rows }}",  # type: ignore[arg-type]
+            poll_interval="{{ params.seconds }}",  # type: ignore[arg-type]
+            start_if_stopped="{{ params.start }}",  # type: ignore[arg-type]
+        )
+
+    assert succeeded(run_dag(made))
+    assert fdi_emulator.task(task)["started"]
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["synchronous", "deferrable"])
+def test_a_run_is_mapped_over_tasks(fdi_emulator: FdiEmulator, run_dag: RunDag, deferrable: bool) -> None:
+    tasks = fdi_emulator.add_tasks(3, script={"rows": 1, "duration_ms": 100})
+    with dag(f"mapped_{deferrable}".lower()) as made:
+        FdiRunTaskOperator.partial(task_id="run", deferrable=deferrable, poll_interval=0.1).expand(
+            fdi_task_id=tasks
+        )
+
+    dag_run = run_dag(made)
+
+    assert succeeded(dag_run)
+    assert [len(fdi_emulator.runs_started(task)) for task in tasks] == [1, 1, 1]
+
+
+def test_creating_and_running_are_mapped_over_what_a_task_returns(
+    fdi_emulator: FdiEmulator, run_dag: RunDag, datasources: dict[str, str]
+) -> None:
+    from airflow.providers.common.compat.sdk import task
+
+    with dag("mapped_chain") as made:
+
+        @task
+        def tables() -> list[dict[str, Any]]:
+            return [
+                {"fdi_task_name": f"load_{name}", "task_detail": {"sourceTable": name}}
+                for name in ("one", "two")
+            ]
+
+        create = FdiCreateTaskOperator.partial(task_id="create", **datasources).expand_kwargs(tables())
+        FdiBatchOperator(task_id="start", action="start", fdi_task_ids=create.output)
+
+    assert succeeded(run_dag(made))
+    assert sorted(body["task_name"] for body in created(fdi_emulator)) == ["load_one", "load_two"]
+    (batch,) = fdi_emulator.journal("BatchStartOrStopTasks")
+    assert (
+        len(
+            json.loads(batch["body"])["task_ids"]
+            if isinstance(batch["body"], str)
+            else batch["body"]["task_ids"]
+        )
+        == 2
+    )
+
+
+def test_operators_work_in_task_groups_and_mapped_groups(fdi_emulator: FdiEmulator, run_dag: RunDag) -> None:
+    from airflow.providers.common.compat.sdk import task_group
+
+    tasks = fdi_emulator.add_tasks(2)
+    with dag("groups") as made:
+
+        @task_group
+        def load(fdi_task_id: str) -> None:
+            run = FdiRunTaskOperator(task_id="run", fdi_task_id=fdi_task_id, poll_interval=0.1)
+            check = FdiTaskSensor(
+                task_id="check",
+                fdi_task_id=fdi_task_id,
+                fdi_run_id="{{ ti.xcom_pull('load.run', key='fdi_run_id', map_indexes=ti.map_index) }}",
+            )
+            run >> check
+
+        load.expand(fdi_task_id=tasks)
+
+    dag_run = run_dag(made)
+
+    assert succeeded(dag_run)
+    assert set(states(dag_run)) == {"load.run", "load.check"}
+    assert [len(fdi_emulator.runs_started(task)) for task in tasks] == [1, 1]
+
+
+def test_a_teardown_stops_what_a_setup_has_started_although_the_work_failed(
+    fdi_emulator: FdiEmulator, run_dag: RunDag
+) -> None:
+    task = fdi_emulator.add_task(schedule=True, script={"outcome": "ERROR"})
+    with dag("setup_teardown") as made:
+        start = FdiBatchOperator(task_id="start", action="start", fdi_task_ids=[task])
+        run = FdiRunTaskOperator(task_id="run", fdi_task_id=task, poll_interval=0.1)
+        stop = FdiBatchOperator(task_id="stop", action="stop", fdi_task_ids=[task])
+        start >> run >> stop.as_teardown(setups=start)
+
+    dag_run = run_dag(made)
+
+    assert states(dag_run) == {"start": "success", "run": "failed", "stop": "success"}
+    assert str(dag_run.state) == "failed"
+    assert not fdi_emulator.task(task)["started"]
+
+
+def test_a_run_is_a_setup_itself(fdi_emulator: FdiEmulator, run_dag: RunDag) -> None:
+    task = fdi_emulator.add_task()
+    with dag("run_as_setup") as made:
+        run = FdiRunTaskOperator(task_id="run", fdi_task_id=task, poll_interval=0.1).as_setup()
+        delete = FdiDeleteTaskOperator(task_id="delete", fdi_task_id=task).as_teardown(setups=run)
+        run >> delete
+
+    assert succeeded(run_dag(made))
+    assert len(fdi_emulator.journal("DeleteTask")) == 1

@@ -1,0 +1,350 @@
+"""Faults around the start of a run: whatever the service answers, one run is started, and it is the one taken."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_fdi.emulator.handle import FdiEmulator
+from airflow_provider_fdi.exceptions import FdiTaskBusy
+from tests.reliability.tries import Background, Tries, eventually
+
+MakeTries = Callable[..., Tries]
+
+
+def one_run_was_started(emulator: FdiEmulator, task: str, result: dict[str, Any]) -> None:
+    started = emulator.runs_started(task)
+    assert [run["run_id"] for run in started] == [result["fdi_run_id"]]
+    assert result["status"] == "SUCCESS"
+
+
+HANDLED = {
+    "answer lost": {"kind": "reset_after"},
+    "500 after handling": {"kind": "status_after", "status": 500},
+    "502 after handling": {"kind": "status_after", "status": 502},
+    "503 after handling": {"kind": "status_after", "status": 503},
+    "504 after handling": {"kind": "status_after", "status": 504},
+    "FDI.3018 after handling": {
+        "kind": "status_after",
+        "status": 500,
+        "body": {"error_code": "FDI.3018", "error_msg": "Failed to start the scheduled task."},
+    },
+    "HTML page after handling": {"kind": "html", "handle": True},
+    "truncated body": {"kind": "truncate_body"},
+    "broken JSON": {"kind": "malformed_json"},
+}
+UNHANDLED = {
+    "reset before handling": {"kind": "reset_before"},
+    "500 before handling": {"kind": "status", "status": 500},
+    "502 before handling": {"kind": "status", "status": 502},
+    "HTML page of a proxy": {"kind": "html"},
+    "FDI.3018 before handling": {
+        "kind": "status",
+        "status": 500,
+        "body": {"error_code": "FDI.3018", "error_msg": "Failed to start the scheduled task."},
+    },
+    "429 with Retry-After": {"kind": "status", "status": 429, "headers": {"Retry-After": "1"}},
+}
+
+
+@pytest.mark.parametrize("fault", HANDLED.values(), ids=HANDLED)
+def test_a_start_that_was_carried_out_is_found_and_not_sent_again(
+    emulator: FdiEmulator, task: str, tries: MakeTries, fault: dict[str, Any]
+) -> None:
+    emulator.add_run(task)
+    emulator.fault(operation="RunTask", **fault)
+
+    result = tries().run()
+
+    one_run_was_started(emulator, task, result)
+    assert emulator.journal_counts()["RunTask"] == 1
+
+
+@pytest.mark.parametrize("fault", UNHANDLED.values(), ids=UNHANDLED)
+def test_a_start_that_was_not_carried_out_is_sent_again_once_that_is_certain(
+    emulator: FdiEmulator, task: str, tries: MakeTries, fault: dict[str, Any]
+) -> None:
+    earlier = emulator.add_run(task)
+    emulator.fault(operation="RunTask", **fault)
+
+    result = tries(start_grace=0.1).run()
+
+    one_run_was_started(emulator, task, result)
+    assert result["fdi_run_id"] != earlier
+    assert emulator.journal_counts()["RunTask"] == 2
+
+
+def test_a_throttled_start_waits_as_long_as_it_is_told(emulator: FdiEmulator, task: str) -> None:
+    emulator.fault("status", operation="RunTask", status=429, headers={"Retry-After": "1"})
+
+    Tries(task, "sync").run()
+
+    first, second = [row["time"] for row in emulator.journal("RunTask")]
+    assert second - first >= 1000
+
+
+@pytest.mark.parametrize("kind", ["reset_after", "status_after", "reset_before", "truncate_body", "html"])
+def test_looks_that_fail_do_not_matter(
+    emulator: FdiEmulator, task: str, tries: MakeTries, kind: str
+) -> None:
+    emulator.fault(kind, operation="ListMonitorLog", times=4, after=1)
+
+    result = tries().run()
+
+    one_run_was_started(emulator, task, result)
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["answered", "answer lost"])
+def test_a_log_late_up_to_just_under_the_grace_is_waited_for(
+    emulator: FdiEmulator, task: str, tries: MakeTries, lost: bool
+) -> None:
+    emulator.add_run(task)
+    emulator.switch(run_log_delay_ms=1400)
+    if lost:
+        emulator.fault("reset_after", operation="RunTask")
+
+    result = tries(start_grace=1.5).run()
+
+    one_run_was_started(emulator, task, result)
+
+
+def test_a_try_that_died_in_the_start_is_given_the_whole_grace_too(
+    emulator: FdiEmulator, task: str, tries: MakeTries
+) -> None:
+    emulator.switch(run_log_delay_ms=1400)
+    chain = tries(start_grace=1.5)
+
+    class Died(BaseException):
+        pass
+
+    # Late in its second, where a clock that tells whole seconds misleads most.
+    eventually(lambda: 0.9 < (emulator.now_ms() / 1000) % 1 < 0.96)
+    keep = chain.store.set  # type: ignore[union-attr]
+
+    def set_and_die(key: str, value: Any) -> None:
+        if value["accepted"]:
+            raise Died
+        keep(key, value)
+
+    chain.store.set = set_and_die  # type: ignore[method-assign, union-attr]
+    with pytest.raises(Died):
+        chain.run()
+    chain.store.set = keep  # type: ignore[method-assign, union-attr]
+
+    result = chain.run()
+
+    one_run_was_started(emulator, task, result)
+
+
+@pytest.mark.parametrize("off_ms", [-600_000, 600_000], ids=["behind", "ahead"])
+@pytest.mark.parametrize("lost", [False, True], ids=["answered", "answer lost"])
+def test_a_server_clock_ten_minutes_off_does_not_matter(
+    emulator: FdiEmulator, task: str, tries: MakeTries, off_ms: int, lost: bool
+) -> None:
+    emulator.move_clock(off_ms)
+    emulator.add_run(task)
+    if lost:
+        emulator.fault("reset_after", operation="RunTask")
+
+    result = tries().run()
+
+    one_run_was_started(emulator, task, result)
+
+
+def test_answers_without_a_date_are_read_by_the_clock_of_this_machine(
+    emulator: FdiEmulator, task: str, tries: MakeTries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from requests.adapters import HTTPAdapter
+
+    send = HTTPAdapter.send
+
+    def without_date(*args: Any, **kwargs: Any) -> Any:
+        response = send(*args, **kwargs)
+        del response.headers["Date"]
+        return response
+
+    monkeypatch.setattr(HTTPAdapter, "send", without_date)
+    emulator.add_run(task)
+
+    one_run_was_started(emulator, task, tries().run())
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("lost", [False, True], ids=["answered", "answer lost"])
+def test_the_order_of_the_log_does_not_matter(
+    emulator: FdiEmulator, task: str, tries: MakeTries, order: str, lost: bool
+) -> None:
+    emulator.switch(log_order=order)
+    for _ in range(3):
+        emulator.add_run(task)
+    if lost:
+        emulator.fault("reset_after", operation="RunTask")
+
+    one_run_was_started(emulator, task, tries().run())
+
+
+@pytest.mark.parametrize("time_", ["dispatch_time", "start_time", "end_time"])
+@pytest.mark.parametrize("lost", [False, True], ids=["answered", "answer lost"])
+def test_whichever_time_the_filter_of_the_log_looks_at(
+    emulator: FdiEmulator, task: str, tries: MakeTries, time_: str, lost: bool
+) -> None:
+    emulator.switch(begin_time_filters=time_)
+    emulator.add_run(task)
+    # Waits for its turn, and goes on when the grace is over: active rows lack the times in question.
+    emulator.script(task, waiting_ms=1200, duration_ms=2000)
+    if lost:
+        emulator.fault("reset_after", operation="RunTask")
+
+    one_run_was_started(emulator, task, tries(start_grace=0.2).run())
+
+
+def test_a_run_that_waits_long_for_its_turn_is_ours_all_the_same(
+    emulator: FdiEmulator, task: str, tries: MakeTries
+) -> None:
+    emulator.script(task, waiting_ms=2500, duration_ms=50)
+
+    one_run_was_started(emulator, task, tries(start_grace=0.2).run())
+
+
+def test_a_schedule_firing_into_our_run_leaves_a_row_that_is_not_taken_for_ours(
+    emulator: FdiEmulator, task: str, tries: MakeTries
+) -> None:
+    emulator.script(task, duration_ms=1500)
+    now = emulator.now_ms
+    trial = Background(tries(start_grace=0.3).run)
+    ours = eventually(lambda: emulator.runs_started(task))[0]["run_id"]
+    emulator.add_run(
+        task, execute_status="ERROR", status=914, dispatch_time=now(), start_time=now(), end_time=now()
+    )
+
+    assert trial.result()["fdi_run_id"] == ours
+
+
+def test_a_schedule_at_the_same_second_costs_no_second_start(
+    emulator: FdiEmulator, tries: MakeTries
+) -> None:
+    # The schedule fires between the look around and the start.
+    emulator.switch(overlap_style="http")
+    start = emulator.now_ms() // 1000 * 1000 + 3000
+    task = emulator.add_task(
+        "both",
+        schedule={"start_datetime": start, "period": "day", "dispatch_interval": 1},
+        started=True,
+        script={"duration_ms": 300, "rows": 5},
+    )
+    eventually(lambda: emulator.now_ms() > start - 60)
+    chain = tries(fdi_task_id=task, if_running="join", start_grace=0.3)
+
+    result = chain.run()
+
+    started = [run["run_id"] for run in emulator.runs_started(task)]
+    assert result["fdi_run_id"] in started
+    assert len(emulator.runs_started(task, "manual")) + (1 if result["joined"] else 0) <= 1
+
+
+# --- a start that is refused because another run is in progress ------------------------------------------------
+
+
+REFUSALS = {
+    "FDI.3026": {"status": 400, "body": {"error_code": "FDI.3026", "error_msg": "Failed to start."}},
+    "FDI.3023": {"status": 409, "body": {"error_code": "FDI.3023", "error_msg": "The task is running."}},
+}
+
+
+@pytest.fixture
+def overtaken(emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Another's run begins between the look around and the start, and ends when it is released."""
+    from airflow_provider_fdi.client.client import FdiClient
+
+    run_task = FdiClient.run_task
+    others: list[str] = []
+
+    def overtaken_run(self: FdiClient, *args: Any, **kwargs: Any) -> None:
+        if not others:
+            others.append(emulator.add_run(task, execute_status="RUNNING"))
+        run_task(self, *args, **kwargs)
+
+    monkeypatch.setattr(FdiClient, "run_task", overtaken_run)
+    return others
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_a_refused_start_waits_for_the_run_in_its_way(
+    emulator: FdiEmulator, task: str, tries: MakeTries, overtaken: list[str], refusal: dict[str, Any]
+) -> None:
+    emulator.fault("status", operation="RunTask", **refusal)
+    trial = Background(tries().run)
+    eventually(lambda: emulator.journal_counts().get("ListTasks", 0) >= 3)
+    assert trial.alive
+    emulator.release(task)
+
+    result = trial.result()
+
+    one_run_was_started(emulator, task, result)
+    assert result["fdi_run_id"] not in overtaken
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+def test_a_refused_start_fails_if_so_told(
+    emulator: FdiEmulator, tries: MakeTries, overtaken: list[str], refusal: dict[str, Any]
+) -> None:
+    emulator.fault("status", operation="RunTask", **refusal)
+
+    with pytest.raises(FdiTaskBusy, match="is executing run"):
+        tries(if_running="fail").run()
+
+
+def test_a_refused_start_joins_the_run_in_its_way(
+    emulator: FdiEmulator, task: str, tries: MakeTries, overtaken: list[str]
+) -> None:
+    trial = Background(tries(if_running="join").run)
+    eventually(lambda: overtaken)
+    time.sleep(0.3)
+    emulator.release(task)
+
+    result = trial.result()
+
+    assert (result["fdi_run_id"], result["joined"]) == (overtaken[0], True)
+    assert emulator.runs_started(task) == []
+
+
+def test_a_refused_start_without_a_run_in_its_way_fails(
+    emulator: FdiEmulator, task: str, tries: MakeTries
+) -> None:
+    from airflow_provider_fdi.client.errors import FdiResponseError
+
+    emulator.fault("status", operation="RunTask", **REFUSALS["FDI.3026"])
+
+    with pytest.raises(FdiResponseError, match=r"FDI\.3026"):
+        tries().run()
+    assert emulator.runs_started(task) == []
+
+
+@pytest.mark.parametrize("code", [907, 909, 914])
+def test_a_start_refused_by_a_row_is_made_again_when_the_run_in_its_way_is_over(
+    emulator: FdiEmulator, task: str, code: int
+) -> None:
+    emulator.switch(overlap_style="row", refused_code=code)
+    old = emulator.now_ms() - 60_000
+    chain = Tries(task, "sync", start_grace=0.2)
+    # The state lags behind: the look around sees a task at rest.
+    from airflow_provider_fdi.runs import verdict
+
+    seen = verdict.is_executing
+    try:
+        verdict.is_executing = lambda *args: False  # type: ignore[assignment]
+        emulator.add_run(task, execute_status="RUNNING", dispatch_time=old, start_time=old)
+        trial = Background(chain.run)
+        eventually(lambda: emulator.runs_refused(task))
+    finally:
+        verdict.is_executing = seen
+    emulator.release(task)
+
+    result = trial.result()
+
+    assert result["status"] == "SUCCESS"
+    assert [run["run_id"] for run in emulator.runs_started(task)] == [result["fdi_run_id"]]
+    assert len(emulator.runs_refused(task)) == 1

@@ -1,0 +1,599 @@
+"""Waiting for runs that FDI starts itself: which run counts, what fails the sensor, and in which modes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_fdi.client.errors import FdiError, FdiServerError
+from airflow_provider_fdi.emulator.handle import FdiEmulator
+from airflow_provider_fdi.exceptions import FdiRunFailed, FdiTriggerEventError
+from airflow_provider_fdi.sensors.fdi import FdiTaskSensor
+from airflow_provider_fdi.version_compat import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
+from tests.standin import RESET, Answer, Request, StandIn, flat, nested
+from tests.taskinstance import context, deferral, event_of
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
+NOW = int(time.time() * 1000)
+MINUTE = 60_000
+
+BROKEN = flat("FDI.0001", "Internal error.", 500)
+ATTEMPTS = 5
+"""How often the client sends a request that the service fails to answer."""
+
+
+@pytest.fixture
+def fdi_task(stand_in: StandIn) -> str:
+    return stand_in.add_task("nightly", status=1)
+
+
+def make(fdi_task_id: str | None = "a-task", **arguments: Any) -> FdiTaskSensor:
+    arguments = {"completed_after": NOW, "poke_interval": 0.02, "timeout": 20} | arguments
+    return FdiTaskSensor(task_id="wait", fdi_task_id=fdi_task_id, **arguments)
+
+
+def is_done(sensor: FdiTaskSensor) -> bool:
+    return sensor.poke(context()).is_done
+
+
+# --- which run counts ---------------------------------------------------------------------------------------
+
+
+def test_a_success_after_the_given_time_satisfies_the_sensor(stand_in: StandIn, fdi_task: str) -> None:
+    stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW + MINUTE, NOW + 2 * MINUTE)
+    given = context()
+    record = make(fdi_task).execute(given)
+    assert record["fdi_run_id"] == "run-1"
+    assert (record["status"], record["rows"], record["end_time"]) == ("SUCCESS", 10, NOW + 2 * MINUTE)
+    assert given["ti"].xcoms["fdi_run_id"] == "run-1"
+
+
+def test_an_old_success_does_not_satisfy_the_sensor(stand_in: StandIn, fdi_task: str) -> None:
+    stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW - 2 * MINUTE, NOW - 1)
+    assert not is_done(make(fdi_task))
+
+
+def test_a_run_that_began_before_the_given_time_and_ended_after_it_counts(
+    stand_in: StandIn, fdi_task: str
+) -> None:
+    stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW - 300 * MINUTE, NOW)
+    assert is_done(make(fdi_task))
+
+
+def test_a_run_in_progress_is_waited_for(stand_in: StandIn, fdi_task: str) -> None:
+    stand_in.add_run(fdi_task, "run-1", "RUNNING", NOW + MINUTE, None)
+    assert not is_done(make(fdi_task))
+
+
+def test_none_said_aloud_takes_the_latest_run_whatever_its_age(stand_in: StandIn, fdi_task: str) -> None:
+    stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW - 10**10, NOW - 10**10 + MINUTE)
+    assert is_done(make(fdi_task, completed_after=None))
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        dt.datetime.fromtimestamp(NOW / 1000, dt.timezone.utc),
+        dt.datetime.fromtimestamp(NOW / 1000, dt.timezone.utc).isoformat(),
+        str(NOW),
+    ],
+    ids=["datetime", "ISO text", "digits"],
+)
+def test_the_given_time_may_be_told_in_any_form(stand_in: StandIn, fdi_task: str, after: Any) -> None:
+    stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW - MINUTE, NOW - 1)
+    assert not is_done(make(fdi_task, completed_after=after))
+    stand_in.add_run(fdi_task, "run-2", "SUCCESS", NOW, NOW + 1)
+    assert is_done(make(fdi_task, completed_after=after))
+
+
+def test_a_failed_run_fails_the_sensor_with_the_service_s_words(stand_in: StandIn, fdi_task: str) -> None:
+    stand_in.add_run(
+        fdi_task, "run-1", "ERROR", NOW, NOW + 1, remarks="ORA-00942: table or view does not exist"
+    )
+    given = context()
+    with pytest.raises(
+        FdiRunFailed, match=rf"Run run-1 of FDI task {fdi_task} ended as ERROR.*\n.*ORA-00942"
+    ):
+        make(fdi_task).execute(given)
+    assert given["ti"].xcoms["fdi_run"]["status"] == "ERROR"
+
+
+def test_a_cancelled_run_fails_the_sensor(stand_in: StandIn, fdi_task: str) -> None:
+    stand_in.add_run(fdi_task, "run-1", "CANCELLED", NOW, NOW + 1)
+    with pytest.raises(FdiRunFailed, match="CANCELLED"):
+        make(fdi_task).execute(context())
+
+
+def test_a_state_that_is_not_known_fails_the_sensor(stand_in: StandIn, fdi_task: str) -> None:
+    stand_in.add_run(fdi_task, "run-1", "PARTIALLY_DONE", NOW, NOW + 1)
+    with pytest.raises(FdiRunFailed, match="PARTIALLY_DONE"):
+        make(fdi_task).execute(context())
+
+
+def test_an_old_failure_does_not_fail_the_sensor(stand_in: StandIn, fdi_task: str) -> None:
+    stand_in.add_run(fdi_task, "run-1", "ERROR", NOW - 2 * MINUTE, NOW - 1)
+    assert not is_done(make(fdi_task))
+
+
+@pytest.mark.parametrize("code", [907, 909, 914])
+def test_the_note_that_a_dispatch_was_refused_does_not_fail_the_sensor(
+    stand_in: StandIn, fdi_task: str, code: int
+) -> None:
+    stand_in.add_run(fdi_task, "run-1", "ERROR", NOW, NOW + 1, status=code)
+    assert not is_done(make(fdi_task))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_several_runs_the_latest_counts(stand_in: StandIn, fdi_task: str, order: int) -> None:
+    stand_in.add_run(fdi_task, "run-1", "ERROR", NOW, NOW + 1)
+    stand_in.add_run(fdi_task, "run-2", "SUCCESS", NOW + 2, NOW + 3)
+    # The order of the log is not documented.
+    stand_in.runs[fdi_task] = stand_in.runs[fdi_task][::order]
+    assert make(fdi_task).execute(context())["fdi_run_id"] == "run-2"
+
+
+def test_a_failure_after_a_success_fails_the_sensor(stand_in: StandIn, fdi_task: str) -> None:
+    stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW, NOW + 1)
+    stand_in.add_run(fdi_task, "run-2", "ERROR", NOW + 2, NOW + 3)
+    with pytest.raises(FdiRunFailed, match="run-2"):
+        make(fdi_task).execute(context())
+
+
+def test_other_target_statuses_may_be_given(stand_in: StandIn, fdi_task: str) -> None:
+    stand_in.add_run(fdi_task, "run-1", "CANCELLED", NOW, NOW + 1)
+    assert is_done(make(fdi_task, target_statuses=["success", "cancelled"]))
+
+
+def test_without_failure_statuses_the_sensor_waits_on_for_a_success(stand_in: StandIn, fdi_task: str) -> None:
+    stand_in.add_run(fdi_task, "run-1", "ERROR", NOW, NOW + 1)
+    sensor = make(fdi_task, failure_statuses=[])
+    assert not is_done(sensor)
+    stand_in.add_run(fdi_task, "run-2", "SUCCESS", NOW + 2, NOW + 3)
+    assert is_done(sensor)
+
+
+def test_the_task_may_be_named_exactly(stand_in: StandIn, fdi_task: str) -> None:
+    stand_in.add_task("nightly-2")
+    stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW, NOW + 1)
+    assert make(None, fdi_task_name="nightly").execute(context())["fdi_task_id"] == fdi_task
+
+
+def test_a_run_is_waited_for_by_its_id(stand_in: StandIn, fdi_task: str) -> None:
+    stand_in.add_run(fdi_task, "run-1", "RUNNING", NOW - MINUTE, None)
+    stand_in.add_run(fdi_task, "run-2", "SUCCESS", NOW, NOW + 1)
+    sensor = make(fdi_task, fdi_run_id="run-1", completed_after=None)
+    assert not is_done(sensor)
+    stand_in.runs[fdi_task][0] |= {"execute_status": "SUCCESS", "end_time": NOW}
+    assert sensor.execute(context())["fdi_run_id"] == "run-1"
+
+
+def test_a_run_by_id_needs_no_time(stand_in: StandIn) -> None:
+    FdiTaskSensor(task_id="wait", fdi_task_id="a-task", fdi_run_id="run-1")
+
+
+def test_a_run_by_id_that_the_log_does_not_show_yet_is_waited_for(stand_in: StandIn, fdi_task: str) -> None:
+    assert not is_done(make(fdi_task, fdi_run_id="run-1"))
+
+
+def test_the_sensor_writes_nothing(stand_in: StandIn, fdi_task: str) -> None:
+    stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW, NOW + 1)
+    make(fdi_task).execute(context())
+    assert stand_in.writes == []
+
+
+# --- tasks that never end -----------------------------------------------------------------------------------
+
+ENDLESS = [{"task_type": "REALTIME"}, {"task_type": "TIMING", "ext_type": "cdc"}]
+
+
+@pytest.mark.parametrize("kind", ENDLESS, ids=["real-time", "composite"])
+def test_a_task_that_never_ends_satisfies_the_sensor_when_it_is_started_and_executing(
+    stand_in: StandIn, kind: dict[str, Any]
+) -> None:
+    task_id = stand_in.add_task("stream", status=0, execute_status="UNSTARTED", **kind)
+    sensor = make(task_id)
+    assert not is_done(sensor)
+    stand_in.tasks[task_id] |= {"status": 1, "execute_status": "WAITING"}
+    assert not is_done(sensor)
+    stand_in.tasks[task_id]["execute_status"] = "RUNNING"
+    assert sensor.execute(context()) == {
+        "fdi_task_id": task_id,
+        "task_status": "RUNNING",
+        "status": "RUNNING",
+    }
+
+
+@pytest.mark.parametrize("status", ["ERROR", "CANCELLED"])
+def test_a_task_that_never_ends_fails_the_sensor_when_its_execution_ended(
+    stand_in: StandIn, status: str
+) -> None:
+    task_id = stand_in.add_task("stream", status=1, execute_status=status, task_type="REALTIME")
+    with pytest.raises(FdiRunFailed, match=rf"{task_id} \(stream\).*ended as {status}"):
+        make(task_id).execute(context())
+
+
+# --- the modes ----------------------------------------------------------------------------------------------
+
+
+def when_looked_at(stand_in: StandIn, fdi_task: str, looks: int, status: str = "SUCCESS") -> None:
+    """A run ends when the log was read ``looks`` times without it."""
+
+    def end(request: Request) -> Any:
+        stand_in.add_run(fdi_task, "run-1", status, NOW, NOW + 1)
+        return None
+
+    stand_in.script("ListMonitorLog", *[lambda request: None] * looks, end)
+
+
+def test_a_synchronous_sensor_pokes_until_the_run_has_ended(stand_in: StandIn, fdi_task: str) -> None:
+    when_looked_at(stand_in, fdi_task, looks=2)
+    assert make(fdi_task).execute(context())["fdi_run_id"] == "run-1"
+    assert len(stand_in.of("ListMonitorLog")) == 3
+
+
+def test_a_deferrable_sensor_that_is_satisfied_at_once_does_not_defer(
+    stand_in: StandIn, fdi_task: str
+) -> None:
+    stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW, NOW + 1)
+    assert make(fdi_task, deferrable=True).execute(context())["fdi_run_id"] == "run-1"
+
+
+def resume(deferred: Any, given: Any, event: Any, **arguments: Any) -> Any:
+    """Go on in a new process, as it were: on a new operator, by Airflow's own way."""
+    sensor = make(**arguments)
+    return sensor.resume_execution(deferred.method_name, {"event": event}, given)
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["by id", "by name"])
+def test_a_deferrable_sensor_waits_in_the_triggerer(stand_in: StandIn, fdi_task: str, named: bool) -> None:
+    when_looked_at(stand_in, fdi_task, looks=3)
+    arguments = {"fdi_task_id": None, "fdi_task_name": "nightly"} if named else {"fdi_task_id": fdi_task}
+    given = context()
+    deferred = deferral(make(deferrable=True, **arguments), given)
+    event = event_of(deferred.trigger)
+    assert event["status"] == "ready"
+    record = resume(deferred, given, event, deferrable=True, **arguments)
+    assert record["fdi_run_id"] == "run-1"
+
+
+def test_a_run_that_fails_while_the_sensor_is_deferred_fails_it(stand_in: StandIn, fdi_task: str) -> None:
+    when_looked_at(stand_in, fdi_task, looks=2, status="ERROR")
+    given = context()
+    deferred = deferral(make(fdi_task, deferrable=True), given)
+    with pytest.raises(FdiRunFailed, match="run-1"):
+        resume(deferred, given, event_of(deferred.trigger), fdi_task_id=fdi_task, deferrable=True)
+
+
+def test_a_task_that_never_ends_is_waited_for_in_the_triggerer(stand_in: StandIn) -> None:
+    task_id = stand_in.add_task("stream", status=0, execute_status="UNSTARTED", task_type="REALTIME")
+    given = context()
+    deferred = deferral(make(task_id, deferrable=True), given)
+    stand_in.tasks[task_id] |= {"status": 1, "execute_status": "RUNNING"}
+    record = resume(deferred, given, event_of(deferred.trigger), fdi_task_id=task_id, deferrable=True)
+    assert record["status"] == "RUNNING"
+
+
+def test_an_event_only_wakes_and_a_sensor_that_is_not_satisfied_defers_again(
+    stand_in: StandIn, fdi_task: str
+) -> None:
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    with pytest.raises(TaskDeferred):
+        make(fdi_task, deferrable=True).execute_complete(context(), event={"status": "ready"})
+
+
+@pytest.mark.parametrize("event", [None, "success", {}, {"status": "done"}])
+def test_an_event_that_is_not_known_is_no_success(stand_in: StandIn, fdi_task: str, event: Any) -> None:
+    stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW, NOW + 1)
+    with pytest.raises(FdiTriggerEventError):
+        make(fdi_task, deferrable=True).execute_complete(context(), event=event)
+
+
+def test_the_trigger_s_arguments_hold_no_secret(stand_in: StandIn, fdi_task: str) -> None:
+    from tests.standin import TOKEN
+
+    deferred = deferral(make(fdi_task, deferrable=True), context())
+    assert TOKEN not in str(deferred.trigger.serialize())
+
+
+# --- timeout ------------------------------------------------------------------------------------------------
+
+
+def test_a_synchronous_sensor_times_out(stand_in: StandIn, fdi_task: str) -> None:
+    with pytest.raises(AirflowSensorTimeout):
+        make(fdi_task, timeout=0.05).execute(context())
+
+
+def test_a_deferred_sensor_times_out_although_the_trigger_has_long_intervals(
+    stand_in: StandIn, fdi_task: str
+) -> None:
+    arguments = {"fdi_task_id": fdi_task, "deferrable": True, "timeout": 0.3, "poke_interval": 60}
+    given = context()
+    deferred = deferral(make(**arguments), given)
+    began = time.monotonic()
+    event = event_of(deferred.trigger)
+    assert time.monotonic() - began < 5
+    with pytest.raises(AirflowSensorTimeout, match=r"0\.3 s"):
+        resume(deferred, given, event, **arguments)
+
+
+def test_the_timeout_counts_from_the_start_of_the_task_over_all_deferrals(
+    stand_in: StandIn, fdi_task: str
+) -> None:
+    given = context()
+    given["ti"].start_date -= dt.timedelta(seconds=100)
+    deferred = deferral(make(fdi_task, deferrable=True, timeout=130), given)
+    left = deferred.trigger.serialize()[1]["deadline"] - time.time()
+    assert 25 < left < 31
+    assert deferred.timeout.total_seconds() > left  # Airflow's own is only the backstop
+
+
+# --- soft_fail ----------------------------------------------------------------------------------------------
+
+MODES: dict[str, dict[str, Any]] = {
+    "poke": {},
+    "reschedule": {"mode": "reschedule"},
+    "deferrable": {"deferrable": True},
+}
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+@pytest.mark.parametrize("soft", ["soft_fail", "never_fail"])
+def test_soft_fail_skips_for_a_failed_run(
+    stand_in: StandIn, fdi_task: str, mode: dict[str, Any], soft: str
+) -> None:
+    stand_in.add_run(fdi_task, "run-1", "ERROR", NOW, NOW + 1)
+    with pytest.raises(AirflowSkipException):
+        make(fdi_task, **{soft: True}, **mode).execute(context())
+
+
+def test_soft_fail_skips_for_a_run_that_fails_while_deferred(stand_in: StandIn, fdi_task: str) -> None:
+    when_looked_at(stand_in, fdi_task, looks=1, status="ERROR")
+    arguments = {"fdi_task_id": fdi_task, "deferrable": True, "soft_fail": True}
+    given = context()
+    deferred = deferral(make(**arguments), given)
+    with pytest.raises(AirflowSkipException):
+        resume(deferred, given, event_of(deferred.trigger), **arguments)
+
+
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+def test_soft_fail_skips_for_a_timeout(stand_in: StandIn, fdi_task: str, mode: str) -> None:
+    with pytest.raises(AirflowSkipException):
+        make(fdi_task, timeout=0, soft_fail=True, mode=mode).execute(context())
+
+
+def test_soft_fail_skips_for_a_timeout_while_deferred(stand_in: StandIn, fdi_task: str) -> None:
+    arguments = {"fdi_task_id": fdi_task, "deferrable": True, "soft_fail": True, "timeout": 0.1}
+    given = context()
+    deferred = deferral(make(**arguments), given)
+    with pytest.raises(AirflowSkipException):
+        resume(deferred, given, event_of(deferred.trigger), **arguments)
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+@pytest.mark.parametrize(
+    "answer", [nested("APIGW.0301", "Not you.", 401), nested("FDI.3021", "None such.", 404)]
+)
+def test_soft_fail_skips_for_what_is_hopeless(
+    stand_in: StandIn, fdi_task: str, mode: dict[str, Any], answer: Answer
+) -> None:
+    stand_in.script("ListMonitorLog", answer, answer)
+    with pytest.raises(AirflowSkipException, match=r"Not you|None such|soft_fail"):
+        make(fdi_task, soft_fail=True, **mode).execute(context())
+
+
+def test_soft_fail_skips_for_what_becomes_hopeless_while_deferred(stand_in: StandIn, fdi_task: str) -> None:
+    arguments = {"fdi_task_id": fdi_task, "deferrable": True, "soft_fail": True}
+    given = context()
+    deferred = deferral(make(**arguments), given)
+    stand_in.script("ListMonitorLog", *[flat("FDI.3021", "The task does not exist.", 404)] * 3)
+    with pytest.raises(AirflowSkipException):
+        resume(deferred, given, event_of(deferred.trigger), **arguments)
+
+
+# --- looks that fail ----------------------------------------------------------------------------------------
+
+
+def break_down(stand_in: StandIn, operation: str, looks: int, answer: Answer = BROKEN) -> None:
+    stand_in.script(operation, *[answer] * (looks * ATTEMPTS))
+
+
+@pytest.mark.parametrize("mode", ["poke", "reschedule"])
+@pytest.mark.parametrize("operation", ["ListTasks", "ListMonitorLog"])
+@pytest.mark.parametrize("answer", [BROKEN, RESET, Answer(200, b"?")], ids=["500", "reset", "no JSON"])
+def test_a_look_that_fails_is_absorbed(
+    stand_in: StandIn, fdi_task: str, mode: str, operation: str, answer: Answer
+) -> None:
+    stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW, NOW + 1)
+    break_down(stand_in, operation, 1, answer)
+    sensor = make(fdi_task, mode=mode)
+    assert not is_done(sensor)
+    stand_in.scripted.clear()
+    assert is_done(sensor)
+
+
+@pytest.mark.parametrize("operation", ["ListTasks", "ListMonitorLog"])
+def test_a_deferrable_sensor_absorbs_a_look_that_fails_in_the_worker(
+    stand_in: StandIn, fdi_task: str, operation: str
+) -> None:
+    arguments = {"fdi_task_id": fdi_task, "deferrable": True}
+    break_down(stand_in, operation, 1)
+    given = context()
+    deferred = deferral(make(**arguments), given)
+    stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW, NOW + 1)
+    record = resume(deferred, given, event_of(deferred.trigger), **arguments)
+    assert record["fdi_run_id"] == "run-1"
+
+
+def test_a_deferrable_sensor_absorbs_a_look_that_fails_in_the_triggerer(
+    stand_in: StandIn, fdi_task: str
+) -> None:
+    given = context()
+    deferred = deferral(make(fdi_task, deferrable=True), given)
+    stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW, NOW + 1)
+    break_down(stand_in, "ListMonitorLog", 1)
+    assert event_of(deferred.trigger)["status"] == "ready"
+
+
+def test_looks_that_fail_for_too_long_fail_the_sensor_with_the_service_s_words(
+    stand_in: StandIn, fdi_task: str
+) -> None:
+    break_down(stand_in, "ListMonitorLog", 200)
+    with pytest.raises(FdiServerError, match=r"Internal error\."):
+        make(fdi_task, poll_failure_timeout=0.05).execute(context())
+
+
+def test_looks_that_fail_for_too_long_while_deferred_fail_the_sensor(
+    stand_in: StandIn, fdi_task: str
+) -> None:
+    arguments = {"fdi_task_id": fdi_task, "deferrable": True, "poll_failure_timeout": 0.05}
+    given = context()
+    deferred = deferral(make(**arguments), given)
+    break_down(stand_in, "ListMonitorLog", 200)
+    with pytest.raises(FdiTriggerEventError, match=r"Internal error\."):
+        resume(deferred, given, event_of(deferred.trigger), **arguments)
+
+
+def test_a_look_that_succeeds_ends_the_count_of_those_that_failed(stand_in: StandIn, fdi_task: str) -> None:
+    sensor = make(fdi_task, poll_failure_timeout=0.2)
+    for _ in range(2):
+        break_down(stand_in, "ListMonitorLog", 1)
+        assert not is_done(sensor)
+        assert not is_done(sensor)
+        time.sleep(0.12)
+
+
+def test_rescheduled_looks_may_fail_for_as_long_as_the_sensor_may_wait(
+    stand_in: StandIn, fdi_task: str
+) -> None:
+    # Every look is another process's: none of them can tell for how long looks have failed.
+    break_down(stand_in, "ListMonitorLog", 3)
+    for _ in range(3):
+        assert not is_done(make(fdi_task, mode="reschedule", poll_failure_timeout=0))
+
+
+HOPELESS = {
+    "400": flat("FDI.3001", "Bad request."),
+    "401": nested("APIGW.0301", "Not you.", 401),
+    "403": nested("APIGW.0302", "Not yours.", 403),
+    "404": flat("FDI.3021", "The task does not exist.", 404),
+    "missing": flat("FDI.3021", "The task does not exist.", 400),
+}
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+@pytest.mark.parametrize("answer", HOPELESS.values(), ids=HOPELESS)
+def test_what_no_look_can_mend_ends_the_sensor_at_once(
+    stand_in: StandIn, fdi_task: str, mode: dict[str, Any], answer: Answer
+) -> None:
+    stand_in.script("ListMonitorLog", answer, answer)
+    with pytest.raises(AirflowFailException) as caught:
+        make(fdi_task, **mode).execute(context())
+    assert isinstance(caught.value.__cause__, FdiError)
+    assert answer.body.get("error_msg", "") in str(caught.value)
+
+
+def test_what_becomes_hopeless_while_deferred_ends_the_sensor_without_a_retry(
+    stand_in: StandIn, fdi_task: str
+) -> None:
+    arguments = {"fdi_task_id": fdi_task, "deferrable": True}
+    given = context()
+    deferred = deferral(make(**arguments), given)
+    stand_in.script("ListMonitorLog", *[flat("FDI.3021", "The task does not exist.", 404)] * 3)
+    with pytest.raises(AirflowFailException, match=r"The task does not exist\."):
+        resume(deferred, given, event_of(deferred.trigger), **arguments)
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_a_task_that_is_not_there_ends_the_sensor_at_once(stand_in: StandIn, mode: dict[str, Any]) -> None:
+    with pytest.raises(AirflowFailException, match=r"FDI\.3180 This task is not in the project\."):
+        make("elsewhere", **mode).execute(context())
+
+
+# --- refused before anything is sent ------------------------------------------------------------------------
+
+
+def test_without_a_time_the_dag_cannot_be_parsed() -> None:
+    with pytest.raises(ValueError, match=r"completed_after: must be given.*data_interval_end"):
+        FdiTaskSensor(task_id="wait", fdi_task_id="a-task")
+
+
+REFUSALS: list[tuple[dict[str, Any], str]] = [
+    ({"completed_after": "yesterday"}, "completed_after='yesterday': must be a datetime, ISO 8601"),
+    ({"completed_after": ""}, "completed_after='': must be a datetime"),
+    ({"completed_after": "None"}, "completed_after='None': must be a datetime"),
+    ({"fdi_run_id": ""}, "fdi_run_id='': must not be empty"),
+    ({"fdi_run_id": "None"}, "fdi_run_id='None': is what a template over an XCom"),
+    ({"fdi_task_id": None}, "fdi_task_id=None: give either fdi_task_id or fdi_task_name"),
+    ({"fdi_task_id": "None"}, "fdi_task_id='None': is what a template over an XCom"),
+    ({"fdi_task_name": "b"}, "fdi_task_id='a-task': give either"),
+    ({"fdi_task_id": None, "fdi_task_name": "None"}, "fdi_task_name='None': is what a template"),
+    ({"target_statuses": []}, r"target_statuses=\[\]: must not be empty"),
+    ({"target_statuses": ["SUCESS"]}, "target_statuses='SUCESS': must be among SUCCESS"),
+    ({"target_statuses": 7}, "target_statuses=7: must be a list"),
+    ({"failure_statuses": ["RUNNING"]}, "failure_statuses='RUNNING': must be among SUCCESS"),
+    ({"poll_failure_timeout": -1}, "poll_failure_timeout=-1: must be a number of at least 0"),
+]
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+@pytest.mark.parametrize(("changes", "message"), REFUSALS)
+def test_bad_input_is_refused_before_anything_is_sent(
+    stand_in: StandIn, mode: dict[str, Any], changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=message):
+        make(**changes, **mode).execute(context())
+    assert stand_in.requests == []
+
+
+# --- on a real Airflow --------------------------------------------------------------------------------------
+
+
+def run_with(run_dag: Callable[..., Any], name: str, **arguments: Any) -> tuple[str, Any]:
+    from airflow.providers.common.compat.sdk import DAG
+
+    with DAG(name, schedule=None) as dag:
+        make(**arguments)
+    (ti,) = run_dag(dag).get_task_instances()
+    return str(ti.state), ti
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_a_real_airflow_waits_for_a_run_that_fdi_starts(
+    fdi_emulator: FdiEmulator, fdi_connection: str, run_dag: Callable[..., Any], mode: dict[str, Any]
+) -> None:
+    task_id = fdi_emulator.add_task(started=True, schedule=True, script={"duration_ms": 0, "rows": 7})
+    fdi_emulator.add_run(task_id)  # yesterday's, as it were
+    after = fdi_emulator.now_ms() + MINUTE
+    fdi_emulator.add_run(task_id, start_time=after, end_time=after + 1)
+    state, ti = run_with(
+        run_dag, f"sensor_{'_'.join(mode)}", fdi_task_id=task_id, completed_after=after, **mode
+    )
+    assert state == "success"
+    assert ti.xcom_pull(task_ids="wait", key="fdi_run_id")
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_a_real_airflow_skips_softly(
+    stand_in: StandIn, fdi_task: str, run_dag: Callable[..., Any], mode: dict[str, Any]
+) -> None:
+    when_looked_at(stand_in, fdi_task, looks=1, status="ERROR")
+    arguments = {"fdi_task_id": fdi_task, "soft_fail": True, **mode}
+    assert run_with(run_dag, f"soft_{'_'.join(mode)}", **arguments)[0] == "skipped"
+
+
+def test_a_real_airflow_ends_a_deferred_sensor_that_is_over_its_time(
+    stand_in: StandIn, fdi_task: str, run_dag: Callable[..., Any]
+) -> None:
+    arguments = {"fdi_task_id": fdi_task, "deferrable": True, "timeout": 1, "retries": 2}
+    state, ti = run_with(run_dag, "timeout_deferred", **arguments)
+    assert (state, ti.try_number) == ("failed", 1)

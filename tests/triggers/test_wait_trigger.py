@@ -1,0 +1,319 @@
+"""The trigger of all waits: what it emits, what it holds, and what becomes of it when it is ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_fdi.runs.wait import ACTIVATED, COMPLETED, ENDED, Wait
+from airflow_provider_fdi.triggers import fdi as triggers
+from airflow_provider_fdi.triggers.fdi import FdiWaitTrigger
+from tests.standin import INSTANCE, PROJECT, TOKEN, Request, StandIn, flat, nested
+from tests.taskinstance import event_of
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
+NOW = int(time.time() * 1000)
+
+
+def make(*waits: Wait, **arguments: Any) -> FdiWaitTrigger:
+    given: dict[str, Any] = {
+        "fdi_conn_id": "fdi_default",
+        "project_id": PROJECT,
+        "instance_id": INSTANCE,
+        "waits": [wait.to_args() for wait in waits],
+        "poll_interval": 0.05,
+        "poll_failure_timeout": 20,
+    }
+    return FdiWaitTrigger(**(given | arguments))
+
+
+def for_completion(task_id: str) -> Wait:
+    return Wait(task_id, COMPLETED, completed_after=NOW, statuses=("SUCCESS", "ERROR"))
+
+
+@pytest.fixture
+def fdi_task(stand_in: StandIn) -> str:
+    return stand_in.add_task("nightly", status=1)
+
+
+def when_looked_at(stand_in: StandIn, task_id: str, looks: int) -> None:
+    def end(request: Request) -> Any:
+        stand_in.add_run(task_id, "run-1", "SUCCESS", NOW, NOW + 1)
+        return None
+
+    stand_in.script("ListMonitorLog", *[lambda request: None] * looks, end)
+
+
+# --- what it holds ------------------------------------------------------------------------------------------
+
+
+def test_its_arguments_are_json_and_make_the_same_trigger_anew(fdi_task: str) -> None:
+    trigger = make(
+        for_completion(fdi_task),
+        deadline=123.5,
+        record={"fdi_task_id": fdi_task, "run_id": "r", "chain": 0, "try_number": 1},
+        terminate_on_kill=True,
+    )
+    path, arguments = trigger.serialize()
+    assert path == "airflow_provider_fdi.triggers.fdi.FdiWaitTrigger"
+    assert FdiWaitTrigger(**json.loads(json.dumps(arguments))).serialize() == (path, arguments)
+
+
+def test_neither_its_arguments_nor_its_event_hold_a_secret(stand_in: StandIn, fdi_task: str) -> None:
+    stand_in.script("ListMonitorLog", *[nested("APIGW.0301", f"{TOKEN} is no good", 401)] * 5)
+    trigger = make(for_completion(fdi_task))
+    event = event_of(trigger)
+    assert event["status"] == "error"
+    assert TOKEN not in str(trigger.serialize()) + str(event)
+
+
+# --- what it emits ------------------------------------------------------------------------------------------
+
+
+def test_it_emits_one_event_when_what_is_waited_for_has_come_about(stand_in: StandIn, fdi_task: str) -> None:
+    when_looked_at(stand_in, fdi_task, looks=2)
+    record = {"fdi_task_id": fdi_task, "anything": [1, None]}
+
+    async def all_events() -> list[Any]:
+        return [event.payload async for event in make(for_completion(fdi_task), record=record).run()]
+
+    (event,) = asyncio.run(all_events())
+    assert (event["status"], event["record"]) == ("ready", record)
+
+
+def test_its_event_is_json(stand_in: StandIn, fdi_task: str) -> None:
+    when_looked_at(stand_in, fdi_task, looks=0)
+    event = event_of(make(for_completion(fdi_task)))
+    assert json.loads(json.dumps(event)) == event
+
+
+def test_it_waits_for_all_of_several_waits(stand_in: StandIn) -> None:
+    first, second = stand_in.add_task("first", status=1), stand_in.add_task("second", status=0)
+    looks = 0
+
+    def start(request: Request) -> Any:
+        nonlocal looks
+        looks += 1
+        stand_in.tasks[second]["status"] = int(looks > 4)
+        return None
+
+    stand_in.script("ListTasks", *[start] * 50)
+    waits = [Wait(task_id, ACTIVATED, statuses=("RUNNING",)) for task_id in (first, second)]
+    assert event_of(make(*waits))["status"] == "ready"
+    assert stand_in.tasks[second]["status"] == 1
+
+
+def test_it_gives_up_at_its_deadline_although_the_interval_is_longer(
+    stand_in: StandIn, fdi_task: str
+) -> None:
+    began = time.monotonic()
+    event = event_of(make(for_completion(fdi_task), poll_interval=60, deadline=time.time() + 0.2))
+    assert event["status"] == "timeout"
+    assert time.monotonic() - began < 5
+
+
+def test_a_deadline_that_is_over_is_told_at_once(stand_in: StandIn, fdi_task: str) -> None:
+    event = event_of(make(for_completion(fdi_task), poll_interval=60, deadline=time.time() - 100))
+    assert event["status"] == "timeout"
+
+
+def test_a_look_that_fails_is_absorbed(stand_in: StandIn, fdi_task: str) -> None:
+    stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW, NOW + 1)
+    stand_in.script("ListMonitorLog", flat("FDI.0001", "Internal error.", 500))
+    assert event_of(make(for_completion(fdi_task)))["status"] == "ready"
+
+
+def test_looks_that_fail_for_too_long_end_the_wait_with_the_service_s_words(
+    stand_in: StandIn, fdi_task: str
+) -> None:
+    stand_in.script("ListMonitorLog", *[flat("FDI.0001", "Internal error.", 500)] * 500)
+    event = event_of(make(for_completion(fdi_task), poll_failure_timeout=0.05))
+    assert (event["status"], event["final"]) == ("error", False)
+    assert "Internal error." in event["message"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [flat("FDI.3021", "The task does not exist.", 404), nested("APIGW.0301", "Not you.", 401)],
+    ids=["no such task", "wrong credentials"],
+)
+def test_what_no_look_can_mend_ends_the_wait_at_once_and_for_good(
+    stand_in: StandIn, fdi_task: str, answer: Any
+) -> None:
+    stand_in.script("ListMonitorLog", *[answer] * 9)
+    event = event_of(make(for_completion(fdi_task)))
+    assert (event["status"], event["final"]) == ("error", True)
+
+
+def test_a_connection_that_cannot_be_read_ends_the_wait_with_a_sentence(
+    stand_in: StandIn, fdi_task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_FDI_DEFAULT", stand_in.connection_json(password=None))
+    event = event_of(make(for_completion(fdi_task)))
+    assert event["status"] == "error"
+    assert "fdi_default" in event["message"]
+    assert "password" in event["message"]
+
+
+# --- many ---------------------------------------------------------------------------------------------------
+
+
+def test_triggers_of_one_place_share_one_connection(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connected: list[Any] = []
+    real = triggers.connect
+
+    async def counting(*place: Any) -> Any:
+        connected.append(place)
+        return await real(*place)
+
+    monkeypatch.setattr(triggers, "connect", counting)
+    ids = [stand_in.add_task(f"task-{number}", status=1) for number in range(5)]
+    for task_id in ids:
+        stand_in.add_run(task_id, f"run-{task_id}", "SUCCESS", NOW, NOW + 1)
+
+    async def together() -> list[Any]:
+        return await asyncio.gather(*(anext(make(for_completion(task_id)).run()) for task_id in ids))
+
+    events = asyncio.run(together())
+    assert [event.payload["status"] for event in events] == ["ready"] * 5
+    assert connected == [("fdi_default", PROJECT, INSTANCE)]
+
+
+def test_a_trigger_that_is_cancelled_leaves_the_others_waiting(stand_in: StandIn) -> None:
+    first, second = stand_in.add_task("first", status=1), stand_in.add_task("second", status=1)
+    stand_in.add_run(first, "run-1", "RUNNING", NOW, None)
+    stand_in.add_run(second, "run-2", "RUNNING", NOW, None)
+
+    async def both() -> Any:
+        tasks = [
+            asyncio.ensure_future(anext(make(for_completion(task_id)).run())) for task_id in (first, second)
+        ]
+        while len(stand_in.of("ListMonitorLog")) < 2:
+            await asyncio.sleep(0.01)
+        tasks[0].cancel()
+        stand_in.runs[second][0] |= {"execute_status": "SUCCESS", "end_time": NOW + 1}
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    cancelled, event = asyncio.run(both())
+    assert isinstance(cancelled, asyncio.CancelledError)
+    assert event.payload["status"] == "ready"
+
+
+def test_a_trigger_that_is_cancelled_terminates_nothing(stand_in: StandIn, fdi_task: str) -> None:
+    """As at the end of a triggerer: another one takes over."""
+    stand_in.add_run(fdi_task, "run-1", "RUNNING", NOW, None)
+
+    async def cancel() -> None:
+        trigger = make(
+            Wait(fdi_task, ENDED, run_id="run-1", since=NOW), record=RECORD | {"fdi_task_id": fdi_task}
+        )
+        task = asyncio.ensure_future(anext(trigger.run()))
+        while not stand_in.of("ListMonitorLog"):
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(cancel())
+    assert stand_in.writes == []
+
+
+# --- when a user ends the task ------------------------------------------------------------------------------
+
+RECORD: dict[str, Any] = {
+    "chain": 0,
+    "try_number": 1,
+    "intent_time": NOW - 1,
+    "deadline": NOW + 1,
+    "run_id": "run-1",
+    "run_time": NOW,
+}
+
+
+def kill(
+    monkeypatch: pytest.MonkeyPatch, stand_in: StandIn, fdi_task: str, state: str | None, **arguments: Any
+) -> list[str]:
+    """What is written when Airflow calls ``on_kill`` of a trigger whose task instance is in ``state``."""
+
+    async def in_state(task_instance: Any) -> str | None:
+        return state
+
+    monkeypatch.setattr(triggers, "task_instance_state", in_state)
+    record = RECORD | {"fdi_task_id": fdi_task} | arguments.pop("record", {})
+    asyncio.run(make(record=record, **({"terminate_on_kill": True} | arguments)).on_kill())
+    return [request.path.rpartition("/")[2] for request in stand_in.writes]
+
+
+@pytest.fixture
+def running(stand_in: StandIn, fdi_task: str) -> str:
+    stand_in.add_run(fdi_task, "run-1", "RUNNING", NOW, None)
+    return fdi_task
+
+
+@pytest.mark.parametrize("state", ["failed", "success", "none", "skipped", "removed"])
+def test_our_run_is_terminated_when_a_user_has_ended_the_task(
+    monkeypatch: pytest.MonkeyPatch, stand_in: StandIn, running: str, state: str
+) -> None:
+    assert kill(monkeypatch, stand_in, running, state) == ["terminate"]
+
+
+@pytest.mark.parametrize("state", ["deferred", "scheduled", "queued", "running", None])
+def test_nothing_is_terminated_when_somebody_else_carries_on(
+    monkeypatch: pytest.MonkeyPatch, stand_in: StandIn, running: str, state: str | None
+) -> None:
+    assert kill(monkeypatch, stand_in, running, state) == []
+
+
+def test_nothing_is_terminated_unless_wanted(
+    monkeypatch: pytest.MonkeyPatch, stand_in: StandIn, running: str
+) -> None:
+    assert kill(monkeypatch, stand_in, running, "failed", terminate_on_kill=False) == []
+
+
+def test_a_run_that_somebody_else_started_is_not_terminated(
+    monkeypatch: pytest.MonkeyPatch, stand_in: StandIn, running: str
+) -> None:
+    assert kill(monkeypatch, stand_in, running, "failed", record={"joined": True}) == []
+
+
+def test_another_run_of_the_task_is_not_terminated_when_ours_is_over(
+    monkeypatch: pytest.MonkeyPatch, stand_in: StandIn, fdi_task: str
+) -> None:
+    stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW, NOW + 1)
+    stand_in.add_run(fdi_task, "run-2", "RUNNING", NOW + 2, None)
+    assert kill(monkeypatch, stand_in, fdi_task, "failed") == []
+
+
+# --- on a real Airflow --------------------------------------------------------------------------------------
+
+
+def test_what_the_trigger_fails_on_is_what_the_task_fails_with(
+    stand_in: StandIn, fdi_task: str, run_dag: Callable[..., Any]
+) -> None:
+    from airflow.providers.common.compat.sdk import DAG
+
+    from airflow_provider_fdi.sensors.fdi import FdiTaskSensor
+
+    def vanish(request: Request) -> Any:
+        stand_in.script("ListMonitorLog", *[flat("FDI.3021", "The task does not exist.", 404)] * 3)
+        return None
+
+    stand_in.script("ListMonitorLog", vanish)
+    with DAG("trigger_fails", schedule=None) as dag:
+        FdiTaskSensor(
+            task_id="wait",
+            fdi_task_id=fdi_task,
+            completed_after=NOW,
+            deferrable=True,
+            poke_interval=0.05,
+            retries=3,
+        )
+    (ti,) = run_dag(dag).get_task_instances()
+    assert (str(ti.state), ti.try_number) == ("failed", 1)

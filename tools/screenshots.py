@@ -1,0 +1,187 @@
+"""Makes the pictures in docs/images: a real Airflow over the FDI emulator, looked at with headless Chromium.
+
+    pip install playwright          # drives the browser; none of its own browsers is needed
+    python tools/screenshots.py     # with Chromium or Chrome on the PATH
+
+Give names (``waiting-task task-log``) to make only some of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from demo.run import Narrator  # noqa: E402
+from demo.scene import SOURCE_DATASOURCE_ID, TARGET_DATASOURCE_ID, Scene, connection_fields  # noqa: E402
+from demo.stack import wait_until  # noqa: E402
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = ["--no-sandbox", "--disable-background-networking", "--hide-scrollbars"]
+MAX_BYTES = 200_000
+SETTLE = 1500
+"""Milliseconds for the page to finish what it animates."""
+
+
+class Pictures:
+    """A browser page on the UI, and where its pictures go."""
+
+    def __init__(self, page: Any, scene: Scene, folder: Path) -> None:
+        assert scene.stack is not None and scene.emulator is not None
+        self.page, self.folder = page, folder
+        self.stack, self.api, self.fdi = scene.stack, scene.stack.api, scene.emulator
+
+    def go(self, path: str, width: int = 1280, height: int = 640) -> None:
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.goto(self.stack.url + path)
+        self.page.wait_for_load_state("networkidle")
+        self.page.wait_for_timeout(SETTLE)
+
+    def take(self, name: str, of: str | None = None) -> None:
+        self.page.wait_for_timeout(SETTLE)
+        path = self.folder / f"{name}.png"
+        (self.page.locator(of) if of else self.page).screenshot(path=path)
+        if path.stat().st_size > MAX_BYTES:
+            raise SystemExit(f"{path.name} is larger than {MAX_BYTES} bytes")
+
+    # --- what is shown ------------------------------------------------------------------------------------
+
+    def connection_form(self) -> None:
+        self._new_connection(height=920)
+        self.take("connection-form", of="[role=dialog]")
+
+    def connection_fields(self) -> None:
+        self._new_connection(height=1240)
+        self.page.get_by_role("button", name="Extra Fields", exact=True).click()
+        self.page.wait_for_timeout(SETTLE)
+        for name, value in {
+            "region": "cn-north-4",
+            "project_id": self.fdi.project_id,
+            "instance_id": self.fdi.instance_id,
+        }.items():
+            self.page.locator(f'[name="element_{name}"]').fill(value)
+        self.page.keyboard.press("Tab")
+        self.take("connection-fields")
+
+    def connection_test(self) -> None:
+        """What the test button says about a mistyped instance."""
+        fields = connection_fields(self.fdi)
+        fields["extra"]["instance_id"] = "fae7ff6c-8e07-4cf8-9e67-589cab2f0000"
+        self.api.add_connection("fdi_mistyped", **fields)
+        self.go("/connections", height=560)
+        self.page.get_by_role("row", name="fdi_mistyped").get_by_role("button").first.click()
+        self.take("connection-test")
+
+    def _new_connection(self, height: int) -> None:
+        """The form as somebody has it filled who adds a connection with an access key."""
+        self.go("/connections", width=1000, height=height)
+        self.page.get_by_role("button", name="Add Connection").click()
+        self.page.locator("input[name=connection_id]").fill("fdi_production")
+        self.page.get_by_role("combobox").first.fill("Huawei Cloud FDI")
+        self.page.wait_for_timeout(SETTLE)
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_timeout(SETTLE)
+        for name, value in {
+            "description": "Orders and flights",
+            "login": self.fdi.access_key,
+            "password": self.fdi.secret_key,
+        }.items():
+            self.page.locator(f"[name={name}]").fill(value)
+
+    def waiting_task(self) -> None:
+        """A deferred task while its run is in progress, with its links."""
+        fdi_task_id = self.fdi.add_task(
+            "flights_to_warehouse",
+            source_datasource_id=SOURCE_DATASOURCE_ID,
+            target_datasource_id=TARGET_DATASOURCE_ID,
+        )
+        self.fdi.script(fdi_task_id, hold=True, rows=336_776)
+        run_id = self.api.trigger("fdi_batch_pipeline")
+        self.api.wait_for_task("fdi_batch_pipeline", run_id, "run", "deferred", 60)
+        self.go(f"/dags/fdi_batch_pipeline/runs/{quote(run_id)}/tasks/run/details")
+        self.take("waiting-task")
+        self.fdi.release(fdi_task_id)
+        self.fdi.unscript(fdi_task_id)
+        self._must_succeed("fdi_batch_pipeline", run_id)
+
+    def task_log(self) -> None:
+        run_id = self.api.trigger("fdi_batch_pipeline")
+        self._must_succeed("fdi_batch_pipeline", run_id)
+        self.go(f"/dags/fdi_batch_pipeline/runs/{quote(run_id)}/tasks/run", width=1180, height=740)
+        self.take("task-log")
+
+    def mapped_grid(self) -> None:
+        run_id = self.api.trigger("fdi_many_tasks")
+        self._must_succeed("fdi_many_tasks", run_id)
+        self.go(f"/dags/fdi_many_tasks/runs/{quote(run_id)}/tasks/run/mapped")
+        self.take("mapped-grid")
+
+    def asset_graph(self) -> None:
+        """The asset that FDI's own schedule feeds, and the DAG that it starts."""
+        self.api.wait_for_dag("fdi_event_driven")
+        assets = self.api.request("GET", "/assets")["assets"]
+        self.go(f"/assets/{assets[0]['id']}", height=520)
+        self.take("asset-graph")
+
+    def _must_succeed(self, dag_id: str, run_id: str) -> None:
+        state = self.api.wait_for_run(dag_id, run_id, 180)
+        if state != "success":
+            raise SystemExit(f"{dag_id}: {state}\n{self.api.report(dag_id, run_id)}")
+
+
+PICTURES: dict[str, Callable[[Pictures], None]] = {
+    "connection-form": Pictures.connection_form,
+    "connection-fields": Pictures.connection_fields,
+    "connection-test": Pictures.connection_test,
+    "waiting-task": Pictures.waiting_task,
+    "task-log": Pictures.task_log,
+    "mapped-grid": Pictures.mapped_grid,
+    "asset-graph": Pictures.asset_graph,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(PICTURES)}")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
+    args = parser.parse_args()
+    names = args.names or list(PICTURES)
+    if unknown := set(names) - set(PICTURES):
+        parser.error(f"no such picture: {', '.join(sorted(unknown))}")
+    browser_path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser_path is None:
+        parser.error(f"none of {', '.join(BROWSERS)} is on the PATH")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        parser.error("playwright is not installed: pip install playwright")
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    say = Narrator()
+    scene = Scene(ROOT / ".demo" / "screenshots", editable=True)
+    try:
+        scene.start(say)
+        assert scene.stack is not None
+        api = scene.stack.api
+        wait_until(api.dags, 60, "the example DAGs to be parsed")
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=browser_path, args=FLAGS)
+            pictures = Pictures(browser.new_page(color_scheme="light"), scene, args.out)
+            for name in names:
+                say(name)
+                PICTURES[name](pictures)
+            browser.close()
+    finally:
+        scene.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
