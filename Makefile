@@ -80,8 +80,15 @@ matrix-one: env ## the suite on one Airflow: make matrix-one AIRFLOW_VERSION=2.1
 	@$(BIN)/python -m pytest tests -m "not system" $(PYTEST_ARGS)
 
 .PHONY: bench
-bench: env ## every figure the README claims, beside the peers, in one run
-	@$(BIN)/python benchmarks/run.py
+bench: ## every figure the README claims, beside the peers, in one run (in .venv-bench)
+	@python="$(PYTHON)"; \
+	[ -n "$$python" ] || python=$$(tools/find-python.sh) || exit 1; \
+	"$$python" tools/bootstrap.py --venv .venv-bench --extras bench
+	@.venv-bench/bin/python benchmarks/run.py
+
+.PHONY: docs
+docs: env ## docs/api.md anew, from the docstrings
+	@$(BIN)/python tools/api_reference.py
 
 .PHONY: package
 package: env ## wheel and sdist in dist/, checked

@@ -92,7 +92,14 @@ def mask_secrets(secrets: Iterable[str]) -> None:
 
     Also where they are written as JSON or as Python text, once or twice over, as in ``task_detail``.
     """
-    from airflow.providers.common.compat.sdk import mask_secret
+    # Not from common.compat: the versions of it that Python 3.10 and Airflow 2.11 get do not have it.
+    try:
+        from airflow.sdk.log import mask_secret
+    except ImportError:
+        try:
+            from airflow.sdk.execution_time.secrets_masker import mask_secret  # type: ignore[no-redef]
+        except ImportError:
+            from airflow.utils.log.secrets_masker import mask_secret  # type: ignore[no-redef]
 
     forms: dict[str, None] = {}
     for secret in secrets:

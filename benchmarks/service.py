@@ -44,6 +44,7 @@ class Jobs:
         self.requests: Counter[str] = Counter()
         self.by_second: Counter[int] = Counter()
         self.in_flight = self.most_in_flight = 0
+        self.last = time.time()
 
     def is_over(self, i: int) -> bool:
         return self.ends[i] <= time.time()
@@ -74,9 +75,7 @@ class Jobs:
 
     def page(self, first: int, limit: int) -> str:
         now = time.time()
-        rows = [
-            self.rows[i][self.ends[i] <= now] for i in range(first, min(first + limit, self.count))
-        ]
+        rows = [self.rows[i][self.ends[i] <= now] for i in range(first, min(first + limit, self.count))]
         return f'{{"total":{self.count},"size":{len(rows)},"entities":[{",".join(rows)}]}}'
 
     def log(self, i: int) -> str:
@@ -137,7 +136,8 @@ class Connection(asyncio.Protocol):
             return
         jobs.in_flight += 1
         jobs.most_in_flight = max(jobs.most_in_flight, jobs.in_flight)
-        jobs.by_second[int(time.time())] += 1
+        jobs.last = time.time()
+        jobs.by_second[int(jobs.last)] += 1
         kind, text = reply(jobs, path, query, body)
         jobs.requests[kind] += 1
         if jobs.latency:
@@ -192,6 +192,7 @@ def control(jobs: Jobs, order: dict[str, object]) -> str:
         jobs.ends = list(order["ends"])  # type: ignore[call-overload]
     counted = {
         "started": jobs.started,
+        "last": jobs.last,
         "requests": dict(jobs.requests),
         "most_in_one_second": max(jobs.by_second.values(), default=0),
         "most_in_flight": jobs.most_in_flight,

@@ -3,8 +3,8 @@
     python -m benchmarks.triggerer '{"kind": "fdi", "waits": 1000, …}'      prints one JSON object
 
 ``kind``: ``fdi`` (this provider), ``airbyte``, ``dbt``, or ``idle``, a trigger that does nothing and is what
-the others are compared with. The waits begin together, are left alone for some intervals, and then end, all at
-once or spread over one interval.
+the others are compared with. The waits begin together, are left alone for some intervals, and then end, all
+at once or spread over one interval.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import tempfile
 import time
 import urllib.request
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 WARM_UP = 3
@@ -51,35 +51,39 @@ def prepare_environment(url: str) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
-def make_trigger(kind: str, i: int, interval: float, since: int) -> Any:
+def trigger_factory(kind: str, since: int) -> Callable[[int, float], Any]:
+    """Makes the trigger for job ``i``, which looks at it every ``interval`` seconds."""
     if kind == "fdi":
         from airflow_provider_fdi.triggers.fdi import FdiWaitTrigger
 
-        record = {"fdi_task_id": f"job-{i}", "run_id": f"run-{i}", "run_time": since, "ours": True}
-        wait = {"fdi_task_id": f"job-{i}", "until": "ended", "run_id": f"run-{i}", "since": since}
-        arguments = {
-            "fdi_conn_id": "fdi_default",
-            "project_id": "p" * 32,
-            "instance_id": "i" * 32,
-            "waits": [wait],
-            "poll_interval": interval,
-            "poll_failure_timeout": 600.0,
-            "deadline": None,
-            "record": record,
-            "terminate_on_kill": True,
-        }
-        # Each has its own, as when they come from the database.
-        return FdiWaitTrigger(**json.loads(json.dumps(arguments)))
+        def fdi(i: int, interval: float) -> Any:
+            job = {"fdi_task_id": f"job-{i}", "run_id": f"run-{i}"}
+            arguments = {
+                "fdi_conn_id": "fdi_default",
+                "project_id": "p" * 32,
+                "instance_id": "i" * 32,
+                "waits": [job | {"until": "ended", "since": since}],
+                "poll_interval": interval,
+                "poll_failure_timeout": 600.0,
+                "deadline": None,
+                "record": job | {"run_time": since, "chain": 0, "try_number": 1},
+                "terminate_on_kill": True,
+            }
+            # Each has strings of its own, as when they come from the database.
+            return FdiWaitTrigger(**json.loads(json.dumps(arguments)))
+
+        return fdi
     if kind == "airbyte":
         from airflow.providers.airbyte.triggers.airbyte import AirbyteSyncTrigger
 
-        return AirbyteSyncTrigger(
+        return lambda i, interval: AirbyteSyncTrigger(
             job_id=i, conn_id="airbyte_default", end_time=time.time() + 86_400, poll_interval=interval
         )
     if kind == "dbt":
         from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger
 
-        return DbtCloudRunJobTrigger(
+        take_tls_from_dbt()
+        return lambda i, interval: DbtCloudRunJobTrigger(
             conn_id="dbt_cloud_default",
             run_id=i,
             end_time=time.time() + 86_400,
@@ -96,9 +100,7 @@ def make_trigger(kind: str, i: int, interval: float, since: int) -> Any:
             await asyncio.get_running_loop().create_future()
             yield TriggerEvent({})
 
-    global make_trigger
-    make_trigger = lambda *_: IdleTrigger()  # noqa: E731
-    return IdleTrigger()
+    return lambda i, interval: IdleTrigger()
 
 
 def take_tls_from_dbt() -> None:
@@ -115,7 +117,7 @@ def take_tls_from_dbt() -> None:
 
 
 class Timed(deque[Any]):
-    """The runner's queue of events, with the moment at which each came."""
+    """In place of the runner's queue of events, which it empties every second: keeps when each came."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,7 +125,6 @@ class Timed(deque[Any]):
 
     def append(self, entry: Any) -> None:
         self.times[entry.trigger_id] = time.time()
-        super().append(entry)
 
 
 class Stalls:
@@ -165,27 +166,28 @@ async def measure(order: dict[str, Any]) -> dict[str, Any]:
         request = urllib.request.Request(order["url"] + "/bench", json.dumps(command).encode())
         return json.load(opener.open(request, timeout=60))  # type: ignore[no-any-return]
 
-    if kind == "dbt":
-        take_tls_from_dbt()
     runner = TriggerRunner()
     runner.events = events = Timed()
     since = (await asyncio.to_thread(service))["started"] * 1000
+
+    make_trigger = trigger_factory(kind, since)
 
     async def begin(numbers: range, interval: float) -> None:
         # As TriggerRunner.create_triggers does.
         for i in numbers:
             await asyncio.sleep(0)
-            trigger = make_trigger(kind, i, interval, since)
+            trigger = make_trigger(i, interval)
             await asyncio.sleep(0)
             runner.triggers[i] = {"task": None, "is_watcher": False, "name": f"wait {i}", "events": 0}
-            runner.triggers[i]["task"] = asyncio.create_task(runner.run_trigger(i, trigger))
+            task = asyncio.create_task(runner.run_trigger(i, trigger))
+            task.add_done_callback(lambda _, i=i: runner.triggers.pop(i, None))
+            runner.triggers[i]["task"] = task
 
     async def drop(numbers: range) -> None:
-        for i in numbers:
-            runner.triggers[i]["task"].cancel()
-        await asyncio.gather(*(runner.triggers[i]["task"] for i in numbers), return_exceptions=True)
-        for i in numbers:
-            del runner.triggers[i]
+        tasks = [runner.triggers[i]["task"] for i in numbers]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     stalls = Stalls()
     result: dict[str, Any] = dict(order)
@@ -201,10 +203,14 @@ async def measure(order: dict[str, Any]) -> dict[str, Any]:
         started = time.time()
         await begin(range(waits), interval)
         await asyncio.sleep(1.5 * interval)
-    result["start_up"] = await asyncio.to_thread(service, clear=True)
+    result["start_up"] = await asyncio.to_thread(service)
     result["start_up_took"] = time.time() - started - 1.5 * interval
     result["stall_start_up"] = stalls.longest
 
+    # From the middle between two polls, so that each interval that is measured has one.
+    last = (await asyncio.to_thread(service))["last"]
+    await asyncio.sleep((last + interval / 2 - time.time()) % interval)
+    await asyncio.to_thread(service, clear=True)
     with stalls.measured():
         await asyncio.sleep(order["steady"] * interval)
     result["stall_steady"] = stalls.longest

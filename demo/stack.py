@@ -140,12 +140,19 @@ class AirflowApi:
         if data is not None:
             headers = {**headers, "Content-Type": "application/json"}
         request = urllib.request.Request(self.base_url + path, data=data, headers=headers, method=method)
-        try:
-            with self._opener.open(request, timeout=30) as response:
-                text = response.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                raise ApiError(method, path, error.code, error.read().decode(errors="replace")) from None
+        # SQLite answers some requests with "database is locked" while the scheduler and others write.
+        for pause in (0.5, 1.0, 2.0, None):
+            try:
+                with self._opener.open(request, timeout=30) as response:
+                    text = response.read().decode()
+                break
+            except urllib.error.HTTPError as error:
+                with error:
+                    if method == "GET" and error.code == 500 and pause is not None:
+                        time.sleep(pause)
+                        continue
+                    words = error.read().decode(errors="replace")
+                raise ApiError(method, path, error.code, words) from None
         return json.loads(text) if text else None
 
     def health(self) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from airflow_provider_fdi.emulator.handle import EmulatorError
 from demo import flights
 from demo.run import Narrator
 from demo.scene import EXAMPLE_DAGS, ROOT, Scene
-from demo.stack import StackError
+from demo.stack import PortInUse, StackError
 
 FOLDER = ROOT / ".demo" / "ui"
 
@@ -61,6 +61,8 @@ def main() -> int:
         say("ending all processes")
     except (StackError, EmulatorError, flights.DataError) as error:
         print(f"\n{error}", file=sys.stderr)
+        if isinstance(error, PortInUse):
+            print('As in: make ui DEMO_ARGS="--airflow-port 8090 --emulator-port 8775"', file=sys.stderr)
         outcome = 1
     finally:
         scene.stop()

@@ -57,6 +57,7 @@ with DAG(
         target_datasource_id="{{ var.value.fdi_target_datasource_id }}",
         if_exists="update",
         stop_first=True,
+        map_index_template="{{ task.fdi_task_name }}",
     ).expand_kwargs(plan())
 
     run = FdiRunTaskOperator.partial(
@@ -66,7 +67,8 @@ with DAG(
         max_dirty_rows=0,
         retries=1,
         retry_delay=pendulum.duration(seconds=10),
-    ).expand(fdi_task_id=create.output)
+        map_index_template="{{ task.fdi_task_name }}",
+    ).expand(fdi_task_name=[f"flights_of_{carrier}" for carrier in CARRIERS])
 
     @task
     def total(records: list[dict[str, Any]]) -> int:
@@ -77,4 +79,5 @@ with DAG(
         task_id="stop", action="stop", fdi_task_ids=create.output, on_partial_failure="warn"
     )
 
+    create >> run
     total(run.output) >> stop

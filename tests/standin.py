@@ -31,6 +31,7 @@ OPERATIONS = {
     ("PUT", "/tasks/{task_id}"): "UpdateTask",
     ("DELETE", "/tasks/{task_id}"): "DeleteTask",
     ("POST", "/tasks/{task_id}/run"): "RunTask",
+    ("POST", "/tasks/{task_id}/terminate"): "StopTask",
     ("GET", "/tasks/{task_id}/monitor-logs"): "ListMonitorLog",
     ("GET", "/tasks/{task_id}/dispatches"): "ShowDispatches",
     ("POST", "/tasks/{task_id}/dispatches"): "CreateDispatches",
@@ -104,7 +105,8 @@ RESET = Answer(fault="reset")
 LOST = Answer(fault="reset", handled=True)
 BROKEN_OFF = Answer(fault="truncate", handled=True)
 
-Scripted = Answer | Callable[[Request], Answer]
+Scripted = Answer | Callable[[Request], Answer | None]
+"""An answer, or what decides on one when the request has come; None: the ordinary one."""
 
 
 class StandIn:
@@ -318,6 +320,12 @@ class StandIn:
         return Answer(204)
 
     def _RunTask(self, request: Request, task_id: str) -> Answer:
+        return Answer(body=None)
+
+    def _StopTask(self, request: Request, task_id: str) -> Answer:
+        for row in self.runs[task_id]:
+            if row["execute_status"] == "RUNNING":
+                row["execute_status"] = "CANCELLED"
         return Answer(body=None)
 
     def _ListMonitorLog(self, request: Request, task_id: str) -> Answer:

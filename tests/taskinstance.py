@@ -7,31 +7,71 @@ import asyncio
 import datetime as dt
 import importlib
 import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from airflow_provider_fdi.version_compat import BaseOperator
 
 
 class Store:
-    """A state store that keeps what JSON can hold, as Airflow's does."""
+    """A state store that keeps what JSON can hold, as Airflow's does; in a file it outlives a process."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
         self.kept: dict[str, str] = {}
 
     def get(self, key: str) -> Any:
+        if self.path is not None and self.path.exists():
+            self.kept = json.loads(self.path.read_text())
         return json.loads(self.kept[key]) if key in self.kept else None
 
     def set(self, key: str, value: Any, *args: Any, **kwargs: Any) -> None:
         self.kept[key] = json.dumps(value)
+        if self.path is not None:
+            self.path.write_text(json.dumps(self.kept))
 
-    def delete(self, key: str) -> None:
-        self.kept.pop(key, None)
+
+def killed_by(child: Callable[[], Any], arm: Callable[[Callable[[], None]], None]) -> None:
+    """Run ``child`` in a process of its own until it is killed.
+
+    ``arm`` is given what kills it, to be called by the service.
+    """
+    pids: list[int] = []
+    known = threading.Event()
+
+    def kill() -> None:
+        known.wait(10)
+        os.kill(pids[0], signal.SIGKILL)
+        os.waitpid(pids[0], 0)
+
+    arm(kill)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            child()
+        finally:
+            os._exit(0)
+    pids.append(pid)
+    known.set()
+    for _ in range(2000):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.01)
+    raise AssertionError("nothing killed the child")
 
 
 class TaskInstance:
     def __init__(self, try_number: int, max_tries: int) -> None:
         self.try_number = try_number
         self.max_tries = max_tries
+        self.dag_id, self.task_id, self.run_id, self.map_index = "a_dag", "a_task", "a_run", -1
         self.start_date = dt.datetime.now(dt.timezone.utc)
         self.xcoms: dict[str, Any] = {}
 

@@ -16,8 +16,8 @@ PAGE = ROOT / "docs" / "api.md"
 HEAD = """\
 # API reference
 
-Made from the docstrings by `tools/api_reference.py`. Beyond the parameters listed, operators and the sensor take those of
-Airflow's own base classes.
+Made from the docstrings by `tools/api_reference.py`. Beyond the parameters listed, operators and the
+sensor take those of Airflow's own base classes.
 """
 SECTIONS = [
     (

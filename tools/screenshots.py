@@ -124,10 +124,20 @@ class Pictures:
         self.take("mapped-grid")
 
     def asset_graph(self) -> None:
-        """The asset that FDI's own schedule feeds, and the DAG that it starts."""
-        self.api.wait_for_dag("fdi_event_driven")
-        assets = self.api.request("GET", "/assets")["assets"]
-        self.go(f"/assets/{assets[0]['id']}", height=520)
+        """The asset that FDI's own schedule feeds, an event of it, and the DAG that it started."""
+        dag_id = "fdi_event_driven"
+        self.api.wait_for_dag(dag_id)
+        fdi_task_id = self.fdi.add_task("flights_every_minute", schedule=True, started=True)
+        self.fdi.clear_journal()
+        self.api.pause(dag_id, False)
+        # Runs before its first look are no news to the trigger.
+        wait_until(lambda: self.fdi.journal("ListMonitorLog"), 60, "the trigger to look")
+        for rows in (842, 915):
+            self.fdi.add_run(fdi_task_id, data_count=rows)
+        runs = wait_until(lambda: self.api.runs(dag_id), 60, "the event to start the DAG")
+        self._must_succeed(dag_id, runs[0]["dag_run_id"])
+        assets = self.api.request("GET", "/assets", query={"dag_ids": dag_id})["assets"]
+        self.go(f"/assets/{assets[0]['id']}")
         self.take("asset-graph")
 
     def _must_succeed(self, dag_id: str, run_id: str) -> None:

@@ -1055,12 +1055,14 @@ class FdiClient:
             if fresh or number == 1:
                 yield Listing(tuple(fresh), page.total, answer.server_time)
             received += page.size
-            total = page.total
+            total, size, news = page.total, page.size, bool(fresh)
+            # A page is megabytes as objects: never two of them at once.
+            del answer, page, rows, fresh
             if number >= most or (total is not None and len(seen) >= total):
                 return
-            if total is None and page.size < limit:
+            if total is None and size < limit:
                 return
-            if fresh:
+            if news:
                 offset = offset + 1 if by_page else first + received
             elif first == 1 and number == 2 and not by_page:
                 # Nothing new at row 1 + received: then offset may be the number of a page.

@@ -584,6 +584,7 @@ class FdiCreateTaskOperator(FdiBaseOperator):
         "description",
         "task_tag",
         "if_exists",
+        "stop_first",
     )
     template_ext: Sequence[str] = (".json",)
     template_fields_renderers = {"task_detail": "json"}
@@ -705,6 +706,9 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
         "description",
         "task_tag",
         "if_exists",
+        "auto_mapping",
+        "stop_first",
+        "repulling_snapshot",
     )
     template_fields_renderers = {"table_mappings": "json"}
     operator_extra_links = (FdiTaskLink(),)
@@ -898,6 +902,8 @@ class FdiBatchOperator(FdiBaseOperator):
         "on_partial_failure",
         "max_parallel_requests",
         "poll_interval",
+        "poll_failure_timeout",
+        "wait_for_status",
     )
 
     def __init__(
@@ -1307,7 +1313,7 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
 
     @ends_at_once_if_hopeless
     def execute(self, context: Context) -> str:
-        from airflow_provider_fdi.client.errors import FdiError, FdiInvalidRequestError
+        from airflow_provider_fdi.client.errors import FdiError
 
         changes = self._checked_changes()
         stop_first = boolean("stop_first", self.stop_first)
@@ -1316,10 +1322,6 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
         client = self.client
         self._push_task_link(context, task_id)
         task = client.get_task(task_id)
-        if task.is_composite:
-            raise FdiInvalidRequestError.local(
-                "update_task", "fdi_task_id", task_id, "is a composite task, and those have no task_detail"
-            )
         body = {
             "task_name": task.task_name or "",
             "task_type": task.task_type.value,

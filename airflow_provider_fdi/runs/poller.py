@@ -10,6 +10,7 @@ HTTP, JSON and the search through pages happen in threads; the event loop is lef
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import math
@@ -34,6 +35,7 @@ from airflow_provider_fdi.runs.wait import (
     COMPLETED,
     ENDED,
     IN_LOG,
+    KINDS,
     LOCATED,
     NEWS,
     VISIBLE,
@@ -171,13 +173,15 @@ class Poller:
         on_look: Callable[[Look], None] | None = None,
         timeout: float | None = None,
     ) -> asyncio.Future[Look]:
-        """The look that ends the wait, to be awaited; the first comes after at most ``poll_interval`` seconds.
+        """The look that ends the wait, to be awaited; the first one comes within ``poll_interval`` seconds.
 
-        Whoever no longer wants it cancels it, or is cancelled while awaiting it; nothing else is to be undone.
+        Whoever no longer wants it cancels it or is cancelled while awaiting it; nothing else is to be undone.
 
         :raises FdiError: looks have failed for ``poll_failure_timeout`` seconds, or looking is hopeless.
         :raises asyncio.TimeoutError: ``timeout`` seconds are over.
         """
+        if wait.until not in KINDS:
+            raise ValueError(f"unknown wait: until={wait.until!r}")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Look] = loop.create_future()
         if timeout is not None:
@@ -216,6 +220,10 @@ class Poller:
     async def _poll(self) -> None:
         error: Exception = RuntimeError("The FDI poller was ended while this was still waited for")
         try:
+            # Not only at the first look: a triggerer takes seconds to read its first connection, and a task
+            # that is killed before that look does not have them. What fails here fails again at the look.
+            with contextlib.suppress(FdiError):
+                await self._connected()
             while await self._somebody_is_due():
                 await self._round()
                 await asyncio.sleep(0)
@@ -312,7 +320,6 @@ class Poller:
         except FdiError as error:
             self._failed([waiter], error, client)
         except Exception as error:
-            # A wait that cannot be understood must not end all the others.
             _fail(waiter.future, error)
 
     # --- what becomes of it -------------------------------------------------------------------------------
@@ -321,8 +328,13 @@ class Poller:
         waiter.failures.succeeded()
         if waiter.future.done():
             return
-        if waiter.on_look is not None:
-            waiter.on_look(look)
+        try:
+            if waiter.on_look is not None:
+                waiter.on_look(look)
+        except Exception as error:
+            # What one wait runs into must not end all the others.
+            _fail(waiter.future, error)
+            return
         if over:
             waiter.future.set_result(look)
 
@@ -426,6 +438,7 @@ def read_pages(client: FdiClient, waiters: list[Waiter], total: int | None, now:
                         waiter.seen = waiter.seen or signature_of(monitor)
         rows += len(page)
         total = page.total if page.total is not None else max(total or 0, rows)
+        del page  # before the next one comes
         if not awaited or math.ceil(total / PAGE_SIZE) >= worth:
             break
     # Whoever started first has probably waited longest.

@@ -50,6 +50,8 @@ ACTIVATED = "activated"
 IN_LOG = frozenset({LOCATED, ENDED, VISIBLE, COMPLETED, NEWS})
 """What the run log decides; the other waits are decided by the state of the task."""
 
+KINDS = IN_LOG | {IDLE, HEALTHY, ACTIVATED}
+
 
 @dataclass(frozen=True, slots=True)
 class Wait:
@@ -89,9 +91,11 @@ class Wait:
     @property
     def begin_time(self) -> int | None:
         """From when on the log must be read for this wait."""
+        since, lookback = self.since, LOOKBACK_MS
         if self.until == COMPLETED:
-            return None if self.completed_after is None else self.completed_after - COMPLETED_LOOKBACK_MS
-        return None if self.since is None else self.since - LOOKBACK_MS
+            since, lookback = self.completed_after, COMPLETED_LOOKBACK_MS
+        # The service knows no time before 1970.
+        return None if since is None else max(since - lookback, 1)
 
 
 def for_our_run(record: RunRecord) -> Wait:

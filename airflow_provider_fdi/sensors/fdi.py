@@ -101,6 +101,7 @@ class FdiTaskSensor(BaseSensorOperator):
         "fdi_run_id",
         "target_statuses",
         "failure_statuses",
+        "poll_failure_timeout",
     )
     ui_color = "#fff3e0"
     operator_extra_links = (FdiTaskLink(), FdiRunLink())
@@ -139,6 +140,7 @@ class FdiTaskSensor(BaseSensorOperator):
         self.project_id = project_id
         self.instance_id = instance_id
         self._summary: dict[str, Any] | None = None
+        self._linked = False
 
     @cached_property
     def hook(self) -> FdiHook:
@@ -227,6 +229,9 @@ class FdiTaskSensor(BaseSensorOperator):
         from airflow_provider_fdi.runs.wait import HEALTHY, look_at, task_state
 
         wait = self._wait
+        if not self._linked:
+            self._push_links(context, wait.fdi_task_id, None)
+            self._linked = True
         if wait.until == HEALTHY:
             task, _ = task_state(self.hook.get_conn(), wait.fdi_task_id)
             return self._judge_health(context, task)
@@ -329,7 +334,7 @@ class FdiTaskSensor(BaseSensorOperator):
             self,
             [self._wait],
             poll_interval=self.poke_interval,
-            poll_failure_timeout=self.poll_failure_timeout,
+            poll_failure_timeout=number("poll_failure_timeout", self.poll_failure_timeout),
             deadline=deadline_of(context, timedelta(seconds=self.timeout)),
         )
 

@@ -109,7 +109,21 @@ def test_report_is_made_of_what_was_moved(warehouse: sqlite3.Connection) -> None
     assert count(warehouse) == ROWS
 
 
+def test_a_dag_is_started_by_the_runs_of_fdi() -> None:
+    """That it really is, `tests/system/test_events.py` shows: it takes a scheduler and a triggerer."""
+    pytest.importorskip("airflow.sdk", reason="Airflow 2 has no asset watchers")
+    from airflow_provider_fdi.triggers.fdi import FdiRunEventTrigger
+
+    dag = load("fdi_event_driven")
+
+    (asset,) = dag.timetable.asset_condition.objects
+    (watcher,) = asset.watchers
+    trigger = watcher.trigger
+    path = trigger["classpath"] if isinstance(trigger, dict) else trigger.serialize()[0]
+    assert path == FdiRunEventTrigger(fdi_task_name="any").serialize()[0]
+
+
 def test_every_example_is_tested_here() -> None:
     tested = Path(__file__).read_text(encoding="utf-8")
     for path in EXAMPLES.glob("*.py"):
-        assert f'run("{path.stem}")' in tested
+        assert f'run("{path.stem}")' in tested or f'load("{path.stem}")' in tested

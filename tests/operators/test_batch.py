@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-import signal
-import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +15,7 @@ from airflow_provider_fdi.exceptions import FdiBatchFailed, FdiTimeout, FdiTrigg
 from airflow_provider_fdi.operators.fdi import FdiBatchOperator, FdiCreateTaskOperator
 from airflow_provider_fdi.version_compat import AirflowFailException
 from tests.standin import INSTANCE, LOST, PROJECT, RESET, TOKEN, Answer, Request, StandIn, flat, nested
-from tests.taskinstance import Store, context, deferral, event_of
+from tests.taskinstance import Store, context, deferral, event_of, killed_by
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
@@ -289,7 +287,7 @@ def test_a_cleared_task_sends_what_is_not_so_any_more(stand_in: StandIn) -> None
 def test_what_was_done_before_the_service_broke_down_is_not_sent_again(stand_in: StandIn) -> None:
     ids, store = add_tasks(stand_in, 25), Store()
     broken = [flat("FDI.0001", "Internal error.", 500)] * 20
-    stand_in.script("BatchStartOrStopTasks", lambda request: stand_in._handle(request, {}), *broken)
+    stand_in.script("BatchStartOrStopTasks", lambda request: None, *broken)
     operator = make(ids, max_parallel_requests=1)
     with pytest.raises(FdiServerError):
         operator.execute(context(store))
@@ -309,42 +307,29 @@ def test_what_was_done_is_known_although_looking_at_the_failures_failed(stand_in
     with pytest.raises(FdiBatchFailed):
         make([*ids, MISSING]).execute(context(store, try_number=2))
     assert [ids_sent(request) for request in stand_in.writes] == [[MISSING]]
+    # Remembered, not looked up: nothing but the failure is asked after.
+    assert [request.query["task_id"] for request in stand_in.of("ListTasks")] == [MISSING]
 
 
+@pytest.mark.parametrize("stored", [True, False], ids=["store", "no store"])
 def test_the_try_after_a_process_that_was_killed_between_two_answers_sends_what_is_left(
-    stand_in: StandIn,
+    stand_in: StandIn, tmp_path: Path, stored: bool
 ) -> None:
-    ids, store = add_tasks(stand_in, 25), Store()
-
-    def kill(request: Request) -> Answer:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return RESET
-
-    stand_in.script("BatchStartOrStopTasks", lambda request: stand_in._handle(request, {}), kill)
+    ids, store = add_tasks(stand_in, 25), Store(tmp_path / "store") if stored else None
     operator = make(ids, max_parallel_requests=1)
-    with stand_in.lock:  # no request is answered before the child's id is known
-        child = os.fork()
-        if child == 0:
-            try:
-                operator.execute(context(store))
-            finally:
-                os._exit(0)
-    wait_until_gone(child)
+
+    def arm(kill: Callable[[], None]) -> None:
+        def die(request: Request) -> Answer:
+            kill()
+            return RESET
+
+        stand_in.script("BatchStartOrStopTasks", lambda request: None, die)
+
+    killed_by(lambda: operator.execute(context(store)), arm)
     stand_in.requests.clear()
     result = operator.execute(context(store, try_number=2))
     assert result["succeeded"] == ids
     assert sorted(i for request in stand_in.writes for i in ids_sent(request)) == ids[10:]
-
-
-def wait_until_gone(child: int) -> None:
-    for _ in range(1000):
-        try:
-            os.kill(child, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.01)
-    raise AssertionError("the child lives")
 
 
 # --- wait_for_status ----------------------------------------------------------------------------------------

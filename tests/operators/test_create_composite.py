@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from airflow_provider_fdi.exceptions import FdiAlreadyExists, FdiTaskBusy
 from airflow_provider_fdi.operators import fdi as operators
 from airflow_provider_fdi.operators.fdi import FdiCreateCompositeTaskOperator
 from airflow_provider_fdi.version_compat import AirflowFailException
-from tests.standin import BROKEN_OFF, LOST, Answer, StandIn, flat, nested
-from tests.taskinstance import Store, context
+from tests.standin import BROKEN_OFF, LOST, Answer, Request, StandIn, flat, nested
+from tests.taskinstance import Store, context, killed_by
 
 NAME = "cdctest1"
 SOURCE = "30969b205e8f4392a25fb321112d1753"
@@ -175,22 +176,20 @@ def test_the_retry_after_a_lost_preparation_creates_one_whole_task(stand_in: Sta
 
 
 def test_the_try_after_a_killed_one_returns_the_task_that_was_created(
-    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+    stand_in: StandIn, tmp_path: Path
 ) -> None:
-    class Killed(BaseException):
-        pass
+    store = Store(tmp_path / "store")
 
-    def kill(*args: Any) -> None:
-        raise Killed
+    def arm(kill: Callable[[], None]) -> None:
+        def create_then_kill(request: Request) -> Answer:
+            kill()
+            return LOST
 
-    store = Store()
-    stand_in.script("CreateMultiTasks", LOST)
-    with monkeypatch.context() as patched:
-        patched.setattr(operators, "_look_for_created", kill)
-        with pytest.raises(Killed):
-            make().execute(context(store))
+        stand_in.script("CreateMultiTasks", create_then_kill)
+
+    killed_by(lambda: make().execute(context(store)), arm)
     (task_id,) = stand_in.tasks
-    assert make().execute(context(store, try_number=2)) == task_id
+    assert make(if_exists="fail").execute(context(store, try_number=2)) == task_id
     assert written(stand_in) == ["InstallMultiTasks", "CreateMultiTasks"]
 
 

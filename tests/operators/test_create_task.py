@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,20 @@ from airflow_provider_fdi.exceptions import FdiAlreadyExists, FdiTaskBusy
 from airflow_provider_fdi.operators import fdi as operators
 from airflow_provider_fdi.operators.fdi import FdiCreateTaskOperator
 from airflow_provider_fdi.version_compat import AirflowFailException
-from tests.standin import BROKEN_OFF, INSTANCE, LOST, PROJECT, RESET, TOKEN, Answer, StandIn, flat, nested
-from tests.taskinstance import Store, context
+from tests.standin import (
+    BROKEN_OFF,
+    INSTANCE,
+    LOST,
+    PROJECT,
+    RESET,
+    TOKEN,
+    Answer,
+    Request,
+    StandIn,
+    flat,
+    nested,
+)
+from tests.taskinstance import Store, context, killed_by
 
 NAME = "fdi_task_v2mysql-tomysql"
 SOURCE = "30969b205e8f4392a25fb321112d1753"
@@ -201,21 +214,18 @@ def test_a_create_that_was_lost_on_the_way_fails_and_the_retry_creates_one_task(
 
 
 def test_the_try_after_a_killed_one_returns_the_task_that_was_created(
-    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+    stand_in: StandIn, tmp_path: Path
 ) -> None:
-    class Killed(BaseException):
-        pass
+    store = Store(tmp_path / "store")
 
-    def kill(*args: Any) -> None:
-        raise Killed
+    def arm(kill: Callable[[], None]) -> None:
+        def create_then_kill(request: Request) -> Answer:
+            kill()
+            return LOST
 
-    store = Store()
-    stand_in.script("CreateCommonTask", LOST)
-    monkeypatch.setattr(operators, "_look_for_created", kill)
-    with pytest.raises(Killed):
-        make().execute(context(store))
-    monkeypatch.undo()
-    monkeypatch.setenv("AIRFLOW_CONN_FDI_DEFAULT", stand_in.connection_json())
+        stand_in.script("CreateCommonTask", create_then_kill)
+
+    killed_by(lambda: make().execute(context(store)), arm)
     (task_id,) = stand_in.tasks
     assert make(if_exists="fail").execute(context(store, try_number=2)) == task_id
     assert len(stand_in.writes) == 1

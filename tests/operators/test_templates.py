@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_fdi.client.auth import StaticTokenAuth
+from airflow_provider_fdi.client.client import FdiClient
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.operators import fdi as operators
 from airflow_provider_fdi.operators.fdi import (
     FdiBaseOperator,
     FdiBatchOperator,
+    FdiCreateScheduleOperator,
     FdiCreateTaskOperator,
     FdiDeleteTaskOperator,
     FdiRunTaskOperator,
@@ -58,14 +61,11 @@ def succeeded(dag_run: Any) -> bool:
     return True
 
 
-def created(fdi: FdiEmulator) -> list[dict[str, Any]]:
-    """The bodies of the tasks that were created, `task_detail` read."""
-    bodies = []
-    for entry in fdi.journal("CreateCommonTask"):
-        body = entry["body"] if isinstance(entry["body"], dict) else json.loads(entry["body"])
-        body = body.get("task", body)
-        bodies.append({**body, "task_detail": json.loads(body["task_detail"])})
-    return bodies
+def created(fdi: FdiEmulator) -> dict[str, dict[str, Any]]:
+    """The tasks that are there: name and `task_detail`."""
+    with FdiClient(fdi.url, fdi.project_id, fdi.instance_id, StaticTokenAuth(fdi.token)) as client:
+        tasks = [client.get_task(task.task_id) for task in client.list_tasks()]
+    return {task.task_name: json.loads(task.task_detail or "{}") for task in tasks}
 
 
 @pytest.fixture
@@ -121,11 +121,10 @@ def test_templates_inside_a_detail_are_rendered_at_any_depth(
         )
 
     assert succeeded(run_dag(made))
-    (body,) = created(fdi_emulator)
-    assert body["task_name"] == "load_orders"
-    assert body["task_detail"]["sourceSelectedDatasource"]["sourceTable"] == "orders"
-    assert body["task_detail"]["sourceSelectedDatasource"]["where"] == [{"value": "nested_templates"}]
-    assert body["task_detail"]["mappingRequired"] is True
+    assert created(fdi_emulator)["load_orders"] == {
+        "sourceSelectedDatasource": {"sourceTable": "orders", "where": [{"value": "nested_templates"}]},
+        "mappingRequired": True,
+    }
 
 
 def test_a_detail_is_read_from_a_json_file_with_templates(
@@ -140,7 +139,7 @@ def test_a_detail_is_read_from_a_json_file_with_templates(
         )
 
     assert succeeded(run_dag(made))
-    assert created(fdi_emulator)[0]["task_detail"] == {"sourceSelectedDatasource": {"sourceTable": "orders"}}
+    assert created(fdi_emulator)["load_orders"] == {"sourceSelectedDatasource": {"sourceTable": "orders"}}
 
 
 def test_a_detail_given_as_text_is_rendered(
@@ -155,7 +154,7 @@ def test_a_detail_given_as_text_is_rendered(
         )
 
     assert succeeded(run_dag(made))
-    assert created(fdi_emulator)[0]["task_detail"] == {"sourceTable": "orders"}
+    assert created(fdi_emulator)["load_orders"] == {"sourceTable": "orders"}
 
 
 def test_ids_come_from_other_tasks(
@@ -163,19 +162,23 @@ def test_ids_come_from_other_tasks(
 ) -> None:
     with dag("xcom_args") as made:
         create = FdiCreateTaskOperator(
-            task_id="create", fdi_task_name="load_orders", task_detail={}, **datasources
+            task_id="create",
+            fdi_task_name="load_orders",
+            task_detail={},
+            **datasources,
         )
+        schedule = FdiCreateScheduleOperator(task_id="schedule", fdi_task_id=create.output, cron="@daily")
         start = FdiBatchOperator(task_id="start", action="start", fdi_task_ids=[create.output])
         run = FdiRunTaskOperator(
             task_id="run", fdi_task_id=create.output, wait_for_completion=False, if_running="join"
         )
         terminate = FdiTerminateRunOperator(task_id="terminate", fdi_task_id=create.output)
         delete = FdiDeleteTaskOperator(task_id="delete", fdi_task_id=create.output, stop_first=True)
-        create >> start >> run >> terminate >> delete
+        create >> schedule >> start >> run >> terminate >> delete
 
     dag_run = run_dag(made)
 
-    assert set(states(dag_run)) == {"create", "start", "run", "terminate", "delete"}
+    assert set(states(dag_run)) == {"create", "schedule", "start", "run", "terminate", "delete"}
     assert succeeded(dag_run)
     task_id = fdi_emulator.journal("RunTask")[0]["path"].split("/")[-2]
     assert fdi_emulator.journal("DeleteTask")[0]["path"].endswith(task_id)
@@ -225,20 +228,14 @@ def test_creating_and_running_are_mapped_over_what_a_task_returns(
                 for name in ("one", "two")
             ]
 
-        create = FdiCreateTaskOperator.partial(task_id="create", **datasources).expand_kwargs(tables())
+        create = FdiCreateTaskOperator.partial(
+            task_id="create", fdi_task_type="REALTIME", **datasources
+        ).expand_kwargs(tables())
         FdiBatchOperator(task_id="start", action="start", fdi_task_ids=create.output)
 
     assert succeeded(run_dag(made))
-    assert sorted(body["task_name"] for body in created(fdi_emulator)) == ["load_one", "load_two"]
-    (batch,) = fdi_emulator.journal("BatchStartOrStopTasks")
-    assert (
-        len(
-            json.loads(batch["body"])["task_ids"]
-            if isinstance(batch["body"], str)
-            else batch["body"]["task_ids"]
-        )
-        == 2
-    )
+    assert created(fdi_emulator) == {"load_one": {"sourceTable": "one"}, "load_two": {"sourceTable": "two"}}
+    assert len(fdi_emulator.journal("BatchStartOrStopTasks")) == 1
 
 
 def test_operators_work_in_task_groups_and_mapped_groups(fdi_emulator: FdiEmulator, run_dag: RunDag) -> None:

@@ -1,4 +1,4 @@
-"""Faults around the start of a run: whatever the service answers, one run is started, and it is the one taken."""
+"""Faults around the start of a run: whatever is answered, one run is started, and it is the one taken."""
 
 from __future__ import annotations
 
@@ -63,14 +63,20 @@ def test_a_start_that_was_carried_out_is_found_and_not_sent_again(
     assert emulator.journal_counts()["RunTask"] == 1
 
 
-@pytest.mark.parametrize("fault", UNHANDLED.values(), ids=UNHANDLED)
+@pytest.mark.parametrize(
+    ("mode_", "fault"),
+    [
+        *(pytest.param("sync", fault, id=f"sync-{name}") for name, fault in UNHANDLED.items()),
+        pytest.param("deferrable", UNHANDLED["reset before handling"], id="deferrable-reset before handling"),
+    ],
+)
 def test_a_start_that_was_not_carried_out_is_sent_again_once_that_is_certain(
-    emulator: FdiEmulator, task: str, tries: MakeTries, fault: dict[str, Any]
+    emulator: FdiEmulator, task: str, mode_: str, fault: dict[str, Any]
 ) -> None:
     earlier = emulator.add_run(task)
     emulator.fault(operation="RunTask", **fault)
 
-    result = tries(start_grace=0.1).run()
+    result = Tries(task, mode_, start_grace=0.1).run()
 
     one_run_was_started(emulator, task, result)
     assert result["fdi_run_id"] != earlier
@@ -87,9 +93,7 @@ def test_a_throttled_start_waits_as_long_as_it_is_told(emulator: FdiEmulator, ta
 
 
 @pytest.mark.parametrize("kind", ["reset_after", "status_after", "reset_before", "truncate_body", "html"])
-def test_looks_that_fail_do_not_matter(
-    emulator: FdiEmulator, task: str, tries: MakeTries, kind: str
-) -> None:
+def test_looks_that_fail_do_not_matter(emulator: FdiEmulator, task: str, tries: MakeTries, kind: str) -> None:
     emulator.fault(kind, operation="ListMonitorLog", times=4, after=1)
 
     result = tries().run()
@@ -102,11 +106,11 @@ def test_a_log_late_up_to_just_under_the_grace_is_waited_for(
     emulator: FdiEmulator, task: str, tries: MakeTries, lost: bool
 ) -> None:
     emulator.add_run(task)
-    emulator.switch(run_log_delay_ms=1400)
+    emulator.switch(run_log_delay_ms=900)
     if lost:
         emulator.fault("reset_after", operation="RunTask")
 
-    result = tries(start_grace=1.5).run()
+    result = tries(start_grace=1).run()
 
     one_run_was_started(emulator, task, result)
 
@@ -186,25 +190,49 @@ def test_the_order_of_the_log_does_not_matter(
     one_run_was_started(emulator, task, tries().run())
 
 
-@pytest.mark.parametrize("time_", ["dispatch_time", "start_time", "end_time"])
-@pytest.mark.parametrize("lost", [False, True], ids=["answered", "answer lost"])
+@pytest.mark.parametrize(
+    ("time_", "script"),
+    [
+        ("dispatch_time", {"duration_ms": 100}),
+        # The row lacks the time, and the filter hides it, until the grace is long over.
+        ("start_time", {"waiting_ms": 2300, "duration_ms": 50}),
+        ("end_time", {"duration_ms": 2300}),
+    ],
+)
 def test_whichever_time_the_filter_of_the_log_looks_at(
-    emulator: FdiEmulator, task: str, tries: MakeTries, time_: str, lost: bool
+    emulator: FdiEmulator, task: str, tries: MakeTries, time_: str, script: dict[str, Any]
 ) -> None:
     emulator.switch(begin_time_filters=time_)
     emulator.add_run(task)
-    # Waits for its turn, and goes on when the grace is over: active rows lack the times in question.
-    emulator.script(task, waiting_ms=1200, duration_ms=2000)
-    if lost:
-        emulator.fault("reset_after", operation="RunTask")
+    emulator.script(task, **script)
+    emulator.fault("reset_after", operation="RunTask")
 
-    one_run_was_started(emulator, task, tries(start_grace=0.2).run())
+    one_run_was_started(emulator, task, tries(start_grace=0.1).run())
+
+
+def test_a_run_that_ends_between_the_last_look_at_the_log_and_at_the_state_is_found(
+    emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_fdi.client.client import FdiClient
+
+    emulator.switch(begin_time_filters="end_time")
+    emulator.script(task, hold=True)
+    emulator.fault("reset_after", operation="RunTask")
+    list_tasks = FdiClient.list_tasks
+
+    def just_over(self: FdiClient, **kwargs: Any) -> Any:
+        emulator.release(task)
+        return list_tasks(self, **kwargs)
+
+    monkeypatch.setattr(FdiClient, "list_tasks", just_over)
+
+    one_run_was_started(emulator, task, Tries(task, "sync", start_grace=0.1).run())
 
 
 def test_a_run_that_waits_long_for_its_turn_is_ours_all_the_same(
     emulator: FdiEmulator, task: str, tries: MakeTries
 ) -> None:
-    emulator.script(task, waiting_ms=2500, duration_ms=50)
+    emulator.script(task, waiting_ms=400, duration_ms=50)
 
     one_run_was_started(emulator, task, tries(start_grace=0.2).run())
 
@@ -223,15 +251,13 @@ def test_a_schedule_firing_into_our_run_leaves_a_row_that_is_not_taken_for_ours(
     assert trial.result()["fdi_run_id"] == ours
 
 
-def test_a_schedule_at_the_same_second_costs_no_second_start(
-    emulator: FdiEmulator, tries: MakeTries
-) -> None:
+def test_a_schedule_at_the_same_second_costs_no_second_start(emulator: FdiEmulator, tries: MakeTries) -> None:
     # The schedule fires between the look around and the start.
     emulator.switch(overlap_style="http")
-    start = emulator.now_ms() // 1000 * 1000 + 3000
+    start = emulator.now_ms() // 1000 * 1000 + 1000
     task = emulator.add_task(
         "both",
-        schedule={"start_datetime": start, "period": "day", "dispatch_interval": 1},
+        schedule={"start_datetime": start, "period": "DAY", "dispatch_interval": 1},
         started=True,
         script={"duration_ms": 300, "rows": 5},
     )
@@ -245,7 +271,7 @@ def test_a_schedule_at_the_same_second_costs_no_second_start(
     assert len(emulator.runs_started(task, "manual")) + (1 if result["joined"] else 0) <= 1
 
 
-# --- a start that is refused because another run is in progress ------------------------------------------------
+# --- a start that is refused because another run is in progress ------------------------------------
 
 
 REFUSALS = {

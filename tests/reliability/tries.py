@@ -77,7 +77,7 @@ class Tries:
         fdi_task_id: str,
         mode: str,
         *,
-        store: Store | None | str = "new",
+        store: Store | str | None = "new",
         max_tries: int = 3,
         **options: Any,
     ) -> None:

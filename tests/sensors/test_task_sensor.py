@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import airflow
 import pytest
 
 from airflow_provider_fdi.client.errors import FdiError, FdiServerError
@@ -29,6 +30,13 @@ MINUTE = 60_000
 BROKEN = flat("FDI.0001", "Internal error.", 500)
 ATTEMPTS = 5
 """How often the client sends a request that the service fails to answer."""
+
+
+@pytest.fixture(autouse=True)
+def _never_rescheduled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow 2 asks its database when a rescheduled sensor first looked; without one, it is now."""
+    if airflow.__version__.startswith("2.") and "run_dag" not in request.fixturenames:
+        monkeypatch.setattr("airflow.sensors.base._orig_start_date", lambda **ti: None)
 
 
 @pytest.fixture
@@ -465,7 +473,7 @@ def test_looks_that_fail_for_too_long_while_deferred_fail_the_sensor(
 
 def test_a_look_that_succeeds_ends_the_count_of_those_that_failed(stand_in: StandIn, fdi_task: str) -> None:
     sensor = make(fdi_task, poll_failure_timeout=0.2)
-    for _ in range(2):
+    for _ in range(3):
         break_down(stand_in, "ListMonitorLog", 1)
         assert not is_done(sensor)
         assert not is_done(sensor)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from demo.stack import ApiError, Stack, wait_until
 
 INTERVAL = 2.0
+EXAMPLE = Path(__file__).parents[2] / "example_dags" / "fdi_event_driven.py"
 
 DAG = """
     from airflow.sdk import DAG, Asset, AssetWatcher, task
@@ -147,3 +149,23 @@ def test_a_restarted_triggerer_tells_what_it_missed_and_nothing_twice(
 
     wait_for_looks(fdi, task, 3)
     assert Counter(told(stack, dag_id)) == Counter(runs)
+
+
+def test_the_example_dag_runs_when_fdi_has_finished_a_run(stack: Stack, fdi: FdiEmulator) -> None:
+    task = fdi.add_task(name="flights_every_minute", script={"rows": 42})
+    source = EXAMPLE.read_text(encoding="utf-8")
+    (stack.dags / EXAMPLE.name).write_text(source, encoding="utf-8")
+    stack.api.wait_for_dag("fdi_event_driven")
+    stack.api.pause("fdi_event_driven", False)
+    # Airflow starts the watchers of a DAG when it parses the file of one that is not paused.
+    (stack.dags / EXAMPLE.name).write_text(source + "\n", encoding="utf-8")
+    wait_for_looks(fdi, task, 2)
+
+    fdi.request("POST", f"tasks/{task}/run")
+
+    run = wait_until(lambda: next(iter(stack.api.runs("fdi_event_driven")), None), 30, "the DAG run")
+    assert run is not None
+    assert stack.api.wait_for_run("fdi_event_driven", run["dag_run_id"]) == "success"
+    (record,) = stack.api.xcom("fdi_event_driven", run["dag_run_id"], "report")
+    assert record["fdi_run_id"] == fdi.runs_started(task)[0]["run_id"]
+    assert record["rows"] == 42

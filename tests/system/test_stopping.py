@@ -39,7 +39,7 @@ def test_a_task_marked_failed_before_the_first_look_at_its_run_has_it_terminated
     start: Callable[..., Play], fdi: FdiEmulator, stack: Stack
 ) -> None:
     # A triggerer that has never read a connection: its first one takes Airflow seconds.
-    stack.terminate("triggerer")
+    stack.kill("triggerer")
     stack.start_component("triggerer")
     play = start("mark_unseen", deferrable=True, poll_interval=60)
     play.wait_until_watched()

@@ -465,3 +465,39 @@ def test_its_hash_does_not_change_on_the_way_to_the_triggerer() -> None:
 def test_nonsense_is_refused_where_the_dag_is_parsed(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         FdiRunEventTrigger(**arguments)
+
+
+def _runner() -> Any:
+    from airflow.jobs import triggerer_job_runner
+
+    return triggerer_job_runner.TriggerRunner()
+
+
+def test_airflows_own_runner_takes_the_events_and_hands_the_trigger_over(fdi_emulator: FdiEmulator) -> None:
+    pytest.importorskip("airflow.triggers.shared_stream", reason="the runner of Airflow 3.3")
+    task = fdi_emulator.add_task()
+    store = AssetStore()
+
+    async def life(runs: int, number: int) -> list[str]:
+        """One triggerer, drained after it has taken the events of `runs` runs: the runs it told."""
+        runner = _runner()
+        watcher = trigger(task)
+        watcher.asset_state_store = store
+        runner.triggers[number] = {"task": None, "is_watcher": True, "name": "watcher", "events": 0}
+        following_it = asyncio.create_task(runner.run_trigger(number, watcher))
+        if number == 1:
+            await following(fdi_emulator)
+        made = [fdi_emulator.add_run(task) for _ in range(runs)]
+        await until(lambda: len(runner.events) >= runs)
+        await stored()
+        following_it.cancel()
+        await asyncio.gather(following_it, return_exceptions=True)
+        told = [entry.event.payload["fdi_run_id"] for entry in runner.events]
+        assert sorted(told) == sorted(made)
+        return told
+
+    async def test() -> None:
+        told = [run for number in (1, 2, 3) for run in await life(1, number)]
+        assert len(set(told)) == 3
+
+    asyncio.run(test())

@@ -1,0 +1,327 @@
+"""Every way in which a run is stopped, and every way in which it must not be."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_fdi.emulator.handle import FdiEmulator
+from airflow_provider_fdi.exceptions import FdiRunFailed, FdiTimeout
+from airflow_provider_fdi.triggers import fdi as triggers
+from tests.reliability.tries import Background, Slice, Tries, eventually, plain
+
+MakeTries = Callable[..., Tries]
+
+
+@pytest.fixture(autouse=True)
+def _held(emulator: FdiEmulator, task: str) -> None:
+    emulator.script(task, hold=True)
+
+
+def terminations(emulator: FdiEmulator) -> int:
+    return emulator.journal_counts().get("StopTask", 0)
+
+
+def status_of(emulator: FdiEmulator, task: str) -> str:
+    return str(emulator.task(task)["execute_status"])
+
+
+# --- killed in a worker ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def waiting(task: str, emulator: FdiEmulator) -> Callable[..., tuple[Tries, Background]]:
+    """A synchronous try that waits for the end of its run."""
+
+    def start(**options: Any) -> tuple[Tries, Background]:
+        chain = Tries(task, "sync", **options)
+        trial = Background(chain.run)
+        eventually(lambda: chain.ti is not None and chain.xcoms.get("fdi_run_id"))
+        return chain, trial
+
+    return start
+
+
+def test_a_kill_terminates_our_run(
+    emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
+) -> None:
+    chain, trial = waiting()
+    chain.operator.on_kill()  # type: ignore[union-attr]
+
+    assert status_of(emulator, task) == "CANCELLED"
+    with pytest.raises(FdiRunFailed):
+        trial.result()
+
+
+def test_a_kill_leaves_a_joined_run_alone(
+    emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
+) -> None:
+    emulator.add_run(task, execute_status="RUNNING")
+    chain, trial = waiting(if_running="join")
+    chain.operator.on_kill()  # type: ignore[union-attr]
+
+    assert terminations(emulator) == 0
+    emulator.release(task)
+    trial.result()
+
+
+def test_a_kill_leaves_the_run_alone_that_is_waited_for(emulator: FdiEmulator, task: str) -> None:
+    emulator.add_run(task, execute_status="RUNNING")
+    chain = Tries(task, "sync")
+    trial = Background(chain.run)
+    eventually(lambda: emulator.journal_counts().get("ListTasks", 0) >= 2)
+    chain.operator.on_kill()  # type: ignore[union-attr]
+
+    assert terminations(emulator) == 0
+    emulator.script(task, duration_ms=10)
+    emulator.release(task)
+    trial.result()
+
+
+def test_a_kill_leaves_the_run_of_another_alone_that_followed_ours(emulator: FdiEmulator, task: str) -> None:
+    emulator.script(task, duration_ms=0)
+    chain = Tries(task, "sync")
+    chain.run()
+    emulator.add_run(task, execute_status="RUNNING")
+    chain.operator.on_kill()  # type: ignore[union-attr]
+
+    assert terminations(emulator) == 0
+
+
+def test_a_kill_without_terminate_on_kill_terminates_nothing(
+    emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
+) -> None:
+    chain, trial = waiting(terminate_on_kill=False)
+    chain.operator.on_kill()  # type: ignore[union-attr]
+
+    assert terminations(emulator) == 0
+    emulator.release(task)
+    trial.result()
+
+
+def test_a_kill_before_the_run_is_in_the_log_looks_for_it(emulator: FdiEmulator, task: str) -> None:
+    emulator.script(task, hold=True, log_delay_ms=700)
+    chain = Tries(task, "sync", start_grace=5)
+    trial = Background(chain.run)
+    eventually(lambda: emulator.runs_started(task))
+    chain.operator.on_kill()  # type: ignore[union-attr]
+
+    assert status_of(emulator, task) == "CANCELLED"
+    with pytest.raises(FdiRunFailed):
+        trial.result()
+
+
+def test_a_kill_that_finds_the_run_just_over_says_nothing_was_terminated(
+    emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
+) -> None:
+    from airflow_provider_fdi.runs.record import RunRecord
+    from airflow_provider_fdi.runs.stop import terminate_own_run
+
+    chain, trial = waiting(poll_interval=2)
+    client = chain.operator.client  # type: ignore[union-attr]
+    terminate = client.terminate_task
+
+    def too_late(*args: Any, **kwargs: Any) -> None:
+        emulator.release(task, "SUCCESS")
+        terminate(*args, **kwargs)  # is refused: FDI.3027
+
+    client.terminate_task = too_late
+    assert terminate_own_run(client, RunRecord.from_json(chain.record)) is None
+    trial.result()
+
+
+@pytest.mark.parametrize("kind", ["reset_after", "status_after"])
+def test_a_termination_whose_answer_is_lost_is_settled_by_looking(
+    emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]], kind: str
+) -> None:
+    from airflow_provider_fdi.runs.record import RunRecord
+    from airflow_provider_fdi.runs.stop import terminate_own_run
+
+    chain, trial = waiting()
+    emulator.fault(kind, operation="StopTask")
+
+    run_id = terminate_own_run(chain.operator.client, RunRecord.from_json(chain.record))  # type: ignore[union-attr]
+
+    assert run_id == chain.xcoms["fdi_run_id"]
+    assert terminations(emulator) == 1
+    with pytest.raises(FdiRunFailed):
+        trial.result()
+
+
+def test_a_termination_that_was_not_carried_out_is_asked_for_again(
+    emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
+) -> None:
+    chain, trial = waiting()
+    emulator.fault("reset_before", operation="StopTask")
+    chain.operator.on_kill()  # type: ignore[union-attr]
+
+    assert status_of(emulator, task) == "CANCELLED"
+    with pytest.raises(FdiRunFailed):
+        trial.result()
+
+
+# --- killed while deferred -------------------------------------------------------------------------
+
+
+def kill(now: Slice, state: str | None, monkeypatch: pytest.MonkeyPatch, seconds: float = 0.3) -> None:
+    """Run a trigger for a moment, then end it as a triggerer does: cancelled, `on_kill`, cancelled again."""
+
+    async def told(_: Any) -> str | None:
+        return state
+
+    monkeypatch.setattr(triggers, "task_instance_state", told)
+
+    async def play() -> None:
+        module, _, name = now.path.rpartition(".")
+        trigger = getattr(importlib.import_module(module), name)(**plain(now.arguments))
+
+        async def consume() -> None:
+            async for _ in trigger.run():
+                return
+
+        running = asyncio.create_task(consume())
+        await asyncio.sleep(seconds)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        ending = asyncio.create_task(trigger.on_kill())
+        await asyncio.sleep(0.01)
+        ending.cancel()
+        await asyncio.gather(ending, return_exceptions=True)
+        while triggers._terminations:
+            await asyncio.sleep(0.02)
+
+    asyncio.run(asyncio.wait_for(play(), 20))
+
+
+def test_a_task_marked_failed_while_deferred_has_its_run_terminated(
+    emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = Tries(task, "deferrable").until_deferred("ended")
+    began = time.monotonic()
+    kill(now, "failed", monkeypatch)
+
+    assert status_of(emulator, task) == "CANCELLED"
+    assert time.monotonic() - began < 5
+
+
+def test_a_task_marked_failed_while_its_run_is_looked_for_has_it_terminated(
+    emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator.script(task, hold=True, log_delay_ms=1200)
+    now = Tries(task, "deferrable", start_grace=5).until_deferred("located")
+    kill(now, "failed", monkeypatch, seconds=0.1)
+
+    assert status_of(emulator, task) == "CANCELLED"
+
+
+@pytest.mark.parametrize("state", ["deferred", "scheduled", "queued", "running", None])
+def test_a_trigger_that_another_took_over_terminates_nothing(
+    emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch, state: str | None
+) -> None:
+    kill(Tries(task, "deferrable").until_deferred("ended"), state, monkeypatch, seconds=0.1)
+
+    assert terminations(emulator) == 0
+
+
+def test_a_joined_run_is_not_terminated_while_deferred(
+    emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator.add_run(task, execute_status="RUNNING")
+    chain = Tries(task, "deferrable", if_running="join")
+    kill(chain.until_deferred("ended"), "failed", monkeypatch, seconds=0.1)
+
+    assert terminations(emulator) == 0
+
+
+def test_another_run_that_is_waited_for_is_not_terminated_while_deferred(
+    emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator.add_run(task, execute_status="RUNNING")
+    kill(Tries(task, "deferrable").until_deferred("idle"), "failed", monkeypatch, seconds=0.1)
+
+    assert terminations(emulator) == 0
+
+
+def test_without_terminate_on_kill_nothing_is_terminated_while_deferred(
+    emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = Tries(task, "deferrable", terminate_on_kill=False)
+    kill(chain.until_deferred("ended"), "failed", monkeypatch, seconds=0.1)
+
+    assert terminations(emulator) == 0
+
+
+def test_a_trigger_that_ends_with_its_triggerer_terminates_nothing(emulator: FdiEmulator, task: str) -> None:
+    now = Tries(task, "deferrable").until_deferred("ended")
+
+    async def play() -> None:
+        trigger = triggers.FdiWaitTrigger(**plain(now.arguments))
+        running = asyncio.create_task(trigger.run().__anext__())  # type: ignore[arg-type]
+        await asyncio.sleep(0.1)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(play())
+    assert terminations(emulator) == 0
+    assert status_of(emulator, task) == "RUNNING"
+
+
+# --- execution_timeout while deferred --------------------------------------------------------------
+
+
+def test_a_timeout_while_deferred_terminates_the_run_and_fails_the_task(
+    emulator: FdiEmulator, task: str
+) -> None:
+    chain = Tries(task, "deferrable", execution_timeout=timedelta(seconds=1))
+
+    with pytest.raises(FdiTimeout, match="was terminated"):
+        chain.run()
+    assert chain.slices[-1].event["status"] == "timeout"
+    assert status_of(emulator, task) == "CANCELLED"
+
+
+def test_the_deadline_counts_from_the_start_of_the_try(emulator: FdiEmulator, task: str) -> None:
+    chain = Tries(task, "deferrable", execution_timeout=timedelta(hours=1))
+    now = chain.until_deferred("ended")
+
+    started = chain.ti.start_date.timestamp()  # type: ignore[union-attr]
+    assert now.arguments["deadline"] == pytest.approx(started + 3600, abs=0.01)
+
+
+def test_a_timeout_leaves_a_joined_run_alone(emulator: FdiEmulator, task: str) -> None:
+    emulator.add_run(task, execute_status="RUNNING")
+
+    with pytest.raises(FdiTimeout, match="no run of ours"):
+        Tries(task, "deferrable", if_running="join", execution_timeout=timedelta(seconds=0.5)).run()
+    assert terminations(emulator) == 0
+
+
+def test_a_timeout_leaves_the_run_alone_that_is_waited_for(emulator: FdiEmulator, task: str) -> None:
+    emulator.add_run(task, execute_status="RUNNING")
+
+    with pytest.raises(FdiTimeout, match="no run of ours"):
+        Tries(task, "deferrable", execution_timeout=timedelta(seconds=0.5)).run()
+    assert terminations(emulator) == 0
+
+
+def test_a_timeout_is_one_also_when_the_run_cannot_be_terminated(emulator: FdiEmulator, task: str) -> None:
+    emulator.fault("status", operation="StopTask", times=None, status=503)
+
+    with pytest.raises(FdiTimeout, match=r"may go on.*503"):
+        Tries(task, "deferrable", execution_timeout=timedelta(seconds=0.5)).run()
+
+
+def test_a_timeout_while_the_service_is_away_comes_in_time(emulator: FdiEmulator, task: str) -> None:
+    chain = Tries(task, "deferrable", execution_timeout=timedelta(seconds=1))
+    now = chain.until_deferred("ended")
+    emulator.fault("reset_before", operation="ListMonitorLog", times=None)
+
+    resumed = chain.step(now)
+
+    assert isinstance(resumed, Slice) and resumed.event["status"] == "timeout"

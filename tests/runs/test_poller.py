@@ -1,0 +1,650 @@
+"""One poller for all waits: how few requests it sends, and that it loses no wait and ends none wrongly."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from airflow_provider_fdi.client import FdiClient, RetryPolicy, StaticTokenAuth
+from airflow_provider_fdi.client.errors import (
+    FdiAuthError,
+    FdiConnectionError,
+    FdiNotFoundError,
+    FdiServerError,
+)
+from airflow_provider_fdi.client.models import ExecuteStatus, Run, TaskMonitor
+from airflow_provider_fdi.client.transport import PROCESS_GATE
+from airflow_provider_fdi.emulator.handle import FdiEmulator
+from airflow_provider_fdi.runs import poller as pollers
+from airflow_provider_fdi.runs.poller import Poller, hints, log_is_late, pages_are_cheaper, shared
+from airflow_provider_fdi.runs.wait import (
+    ACTIVATED,
+    COMPLETED,
+    ENDED,
+    LOCATED,
+    NEWS,
+    VISIBLE,
+    Look,
+    Wait,
+)
+
+INTERVAL = 0.2
+
+ACTIVE, WAITING, SUCCESS, UNHEARD = (
+    ExecuteStatus.RUNNING,
+    ExecuteStatus.WAITING,
+    ExecuteStatus.SUCCESS,
+    ExecuteStatus.UNKNOWN,
+)
+STARTED = 1_000_000
+LATER = STARTED + 60_000
+
+
+# --- what a page hints at -----------------------------------------------------------------------------------
+
+
+def monitor(status: ExecuteStatus, last: int | None = STARTED) -> TaskMonitor:
+    return TaskMonitor.from_wire(
+        {"task_id": "t", "status": 1, "execute_status": status.value, "last_execute_time": last}
+    )
+
+
+ended = Wait("t", ENDED, run_id="r", since=STARTED)
+completed = Wait("t", COMPLETED, completed_after=STARTED, statuses=("SUCCESS",))
+news = Wait("t", NEWS, since=STARTED, completed_after=STARTED)
+
+
+@pytest.mark.parametrize(
+    ("wait", "row", "seen", "expected"),
+    [
+        pytest.param(ended, monitor(ACTIVE), None, False, id="our run goes on"),
+        pytest.param(ended, monitor(WAITING), None, False, id="our run is queued"),
+        pytest.param(ended, monitor(SUCCESS), None, True, id="over"),
+        pytest.param(ended, monitor(SUCCESS), (SUCCESS, STARTED), True, id="over, but its row was late"),
+        pytest.param(ended, monitor(UNHEARD), None, True, id="a state that nobody has heard of"),
+        pytest.param(ended, monitor(ACTIVE, LATER), None, True, id="the next run has begun"),
+        pytest.param(ended, monitor(ACTIVE, LATER), (ACTIVE, LATER), False, id="that was looked at"),
+        pytest.param(ended, monitor(ACTIVE, STARTED + 900), None, False, id="times rounded differently"),
+        pytest.param(ended, monitor(ACTIVE, None), None, True, id="no time: the next run cannot be told"),
+        pytest.param(completed, monitor(ACTIVE), None, False, id="sensor: a run goes on"),
+        pytest.param(completed, monitor(SUCCESS), None, True, id="sensor: over"),
+        pytest.param(completed, monitor(SUCCESS), (ACTIVE, STARTED), True, id="sensor: over by now"),
+        pytest.param(completed, monitor(SUCCESS), (SUCCESS, STARTED), False, id="sensor: accounted for"),
+        pytest.param(completed, monitor(SUCCESS, LATER), (SUCCESS, STARTED), True, id="sensor: over again"),
+        pytest.param(completed, monitor(ACTIVE, LATER), (ACTIVE, STARTED), True, id="sensor: back to back"),
+        pytest.param(news, monitor(ACTIVE), None, True, id="events: never looked"),
+        pytest.param(news, monitor(ACTIVE), (ACTIVE, STARTED), False, id="events: nothing new"),
+        pytest.param(news, monitor(SUCCESS), (ACTIVE, STARTED), True, id="events: over"),
+        pytest.param(Wait("t", LOCATED), monitor(ACTIVE), (ACTIVE, STARTED), True, id="row not there yet"),
+        pytest.param(Wait("t", VISIBLE), monitor(SUCCESS), None, True, id="run not visible yet"),
+    ],
+)
+def test_the_log_is_read_where_a_page_hints_at_an_end(
+    wait: Wait, row: TaskMonitor, seen: tuple[ExecuteStatus, int | None] | None, expected: bool
+) -> None:
+    assert hints(wait, row, seen) is expected
+
+
+def run_row(status: str, start: int) -> Run:
+    return Run.from_wire({"id": f"run-{start}", "execute_status": status, "start_time": start})
+
+
+@pytest.mark.parametrize(
+    ("runs", "signature", "late"),
+    [
+        pytest.param((run_row("SUCCESS", STARTED),), (SUCCESS, STARTED), False, id="accounted for"),
+        pytest.param((run_row("RUNNING", STARTED),), (SUCCESS, STARTED), True, id="row still active"),
+        pytest.param((), (SUCCESS, STARTED), True, id="row missing"),
+        pytest.param((run_row("SUCCESS", STARTED),), (ACTIVE, LATER), True, id="row of the next run missing"),
+        pytest.param((), (SUCCESS, None), False, id="no time to look for"),
+    ],
+)
+def test_a_log_that_is_behind_the_state_is_read_again(
+    runs: tuple[Run, ...], signature: tuple[ExecuteStatus, int | None], late: bool
+) -> None:
+    assert log_is_late(completed, Look(LATER, runs=runs), signature) is late
+
+
+def test_a_row_is_not_looked_for_forever() -> None:
+    now = STARTED + pollers.LOG_LAG_MS + 1
+    assert not log_is_late(completed, Look(now), (SUCCESS, STARTED))
+
+
+@pytest.mark.parametrize(
+    ("waits", "total", "expected"),
+    [
+        pytest.param([(ended, 30.0)], 5, False, id="one wait"),
+        pytest.param([(ended, 30.0)] * 2, 999, True, id="one page for two"),
+        pytest.param([(ended, 30.0)] * 2, 1000, False, id="two pages for two"),
+        pytest.param([(ended, 30.0)] * 3, 5000, False, id="six pages for three"),
+        pytest.param([(ended, 30.0)] * 1000, 1000, True, id="two pages for a thousand"),
+        pytest.param([(ended, 30.0)] * 2, None, True, id="not known: the first page tells"),
+        pytest.param([(ended, 5.0)] + [(ended, 300.0)] * 30, 999, True, id="rare looks count little"),
+        pytest.param([(ended, 5.0)] + [(ended, 300.0)] * 30, 2000, False, id="too little for three pages"),
+        pytest.param([(Wait("t", LOCATED), 5.0)] * 100, 10, False, id="pages tell nothing of these"),
+    ],
+)
+def test_whichever_costs_fewer_requests_is_chosen(
+    waits: list[tuple[Wait, float]], total: int | None, expected: bool
+) -> None:
+    assert pages_are_cheaper(waits, total) is expected
+
+
+# --- on the emulator ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _open_gate() -> Iterator[None]:
+    PROCESS_GATE.not_before = 0.0
+    yield
+    PROCESS_GATE.not_before = 0.0
+
+
+Connect = Callable[[], Awaitable[FdiClient]]
+
+
+def new_client(emulator: FdiEmulator, token: str | None = None) -> FdiClient:
+    return FdiClient(
+        emulator.url,
+        emulator.project_id,
+        emulator.instance_id,
+        StaticTokenAuth(token or emulator.token),
+        retry=RetryPolicy(max_attempts=1, budget=0.0, retry_after_cap=600.0),
+        gate=PROCESS_GATE,
+    )
+
+
+@pytest.fixture
+def connect(fdi_emulator: FdiEmulator) -> Connect:
+    async def connect() -> FdiClient:
+        return new_client(fdi_emulator)
+
+    return connect
+
+
+def run(
+    emulator: FdiEmulator, test: Callable[[Poller], Awaitable[Any]], connect: Connect | None = None
+) -> Any:
+    """Run a test with a shared poller, in an event loop of its own."""
+
+    async def default() -> FdiClient:
+        return new_client(emulator)
+
+    async def main() -> Any:
+        async with shared("place", connect or default) as poller:
+            return await asyncio.wait_for(test(poller), 30)
+
+    return asyncio.run(main())
+
+
+def watch(poller: Poller, wait: Wait, interval: float = INTERVAL, **kwargs: Any) -> asyncio.Future[Look]:
+    return poller.watch(wait, poll_interval=interval, **{"poll_failure_timeout": 20.0, **kwargs})
+
+
+def running(emulator: FdiEmulator, task_id: str) -> Wait:
+    """A run of the task goes on; the wait for its end."""
+    now = emulator.now_ms()
+    run_id = emulator.add_run(
+        task_id, execute_status="RUNNING", start_time=now, dispatch_time=now, end_time=None
+    )
+    return Wait(task_id, ENDED, run_id=run_id, since=now)
+
+
+def held(emulator: FdiEmulator, task_id: str) -> Wait:
+    """The same with a run that :meth:`FdiEmulator.release` ends."""
+    with new_client(emulator) as client:
+        client.run_task(task_id)
+    row = emulator.runs_started(task_id)[-1]
+    return Wait(task_id, ENDED, run_id=row["run_id"], since=row["time"])
+
+
+def held_tasks(emulator: FdiEmulator, count: int) -> list[Wait]:
+    return [held(emulator, task_id) for task_id in emulator.add_tasks(count, script={"hold": True})]
+
+
+def finished(emulator: FdiEmulator, task_id: str) -> Wait:
+    return Wait(task_id, ENDED, run_id=emulator.add_run(task_id), since=emulator.now_ms())
+
+
+async def until(condition: Callable[[], Any], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not come about"
+        await asyncio.sleep(0.01)
+
+
+def counts(emulator: FdiEmulator) -> Counter[str]:
+    return Counter(emulator.journal_counts())
+
+
+def test_a_thousand_waits_cost_two_requests_an_interval(fdi_emulator: FdiEmulator) -> None:
+    ids = fdi_emulator.add_tasks(1000)
+    with ThreadPoolExecutor(8) as threads:
+        waits = list(threads.map(lambda task_id: running(fdi_emulator, task_id), ids))
+
+    async def test(poller: Poller) -> None:
+        for wait in waits:
+            watch(poller, wait, 1.0)
+        await until(lambda: counts(fdi_emulator)["ListMonitorInfos"] >= 2)
+        fdi_emulator.clear_journal()
+        await asyncio.sleep(2.5)
+        assert 2 <= fdi_emulator.journal_counts().pop("ListMonitorInfos") <= 6
+        assert set(fdi_emulator.journal_counts()) == {"ListMonitorInfos"}
+
+    run(fdi_emulator, test)
+
+
+def test_each_finished_run_costs_one_request_more(fdi_emulator: FdiEmulator) -> None:
+    waits = held_tasks(fdi_emulator, 40)
+
+    async def test(poller: Poller) -> None:
+        futures = [watch(poller, wait) for wait in waits]
+        await until(lambda: counts(fdi_emulator)["ListMonitorInfos"])
+        fdi_emulator.clear_journal()
+        for wait in waits[:20]:
+            fdi_emulator.release(wait.fdi_task_id)
+        looks = await asyncio.gather(*futures[:20])
+        assert {run.execute_status for look in looks for run in look.runs} == {SUCCESS}
+        assert fdi_emulator.journal_counts()["ListMonitorLog"] == 20
+        assert not any(future.done() for future in futures[20:])
+
+    run(fdi_emulator, test)
+
+
+def test_a_few_waits_in_a_large_instance_are_looked_at_one_by_one(fdi_emulator: FdiEmulator) -> None:
+    ids = fdi_emulator.add_tasks(5000)
+    waits = [running(fdi_emulator, task_id) for task_id in ids[-3:]]
+
+    async def test(poller: Poller) -> None:
+        for wait in waits:
+            watch(poller, wait)
+        await until(lambda: counts(fdi_emulator)["ListMonitorLog"] >= 9)
+
+    run(fdi_emulator, test)
+    # One page, from which the size of the instance is known.
+    assert counts(fdi_emulator)["ListMonitorInfos"] == 1
+    assert set(counts(fdi_emulator)) == {"ListMonitorInfos", "ListMonitorLog"}
+
+
+def test_states_of_tasks_are_told_by_the_pages_alone(fdi_emulator: FdiEmulator) -> None:
+    ids = fdi_emulator.add_tasks(3, started=True, schedule=True)
+
+    async def test(poller: Poller) -> None:
+        await asyncio.gather(*(watch(poller, Wait(i, ACTIVATED, statuses=("RUNNING",))) for i in ids))
+
+    run(fdi_emulator, test)
+    assert set(counts(fdi_emulator)) == {"ListMonitorInfos"}
+
+
+def test_a_thousand_ends_at_once_are_read_little_by_little(
+    fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pollers, "LOOK_TIME", 0.2)
+    waits = [finished(fdi_emulator, task_id) for task_id in fdi_emulator.add_tasks(25)]
+
+    async def test(poller: Poller) -> float:
+        started = time.monotonic()
+        await asyncio.gather(*(watch(poller, wait) for wait in waits))
+        return time.monotonic() - started
+
+    # Three turns of at most ten.
+    assert run(fdi_emulator, test) >= INTERVAL + 2 * 0.2
+
+
+def test_several_waits_for_one_task_are_all_told(fdi_emulator: FdiEmulator) -> None:
+    wait = finished(fdi_emulator, fdi_emulator.add_task())
+
+    async def test(poller: Poller) -> None:
+        await asyncio.gather(*(watch(poller, wait) for _ in range(5)))
+
+    run(fdi_emulator, test)
+
+
+def test_a_task_that_the_pages_do_not_list_is_looked_at_by_itself(
+    fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = [finished(fdi_emulator, task_id) for task_id in fdi_emulator.add_tasks(3)]
+    monkeypatch.setattr(FdiClient, "task_monitor_pages", lambda self: iter(()))
+
+    async def test(poller: Poller) -> None:
+        await asyncio.gather(*(watch(poller, wait) for wait in waits))
+
+    run(fdi_emulator, test)
+
+
+# --- failures -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", ["ListMonitorInfos", "ListMonitorLog"])
+@pytest.mark.parametrize("kind", ["reset_before", "malformed_json", "status"])
+def test_failed_looks_are_absorbed(fdi_emulator: FdiEmulator, operation: str, kind: str) -> None:
+    waits = [finished(fdi_emulator, task_id) for task_id in fdi_emulator.add_tasks(2)]
+    fdi_emulator.fault(kind, operation=operation, times=1, **({"status": 500} if kind == "status" else {}))
+
+    async def test(poller: Poller) -> None:
+        await asyncio.gather(*(watch(poller, wait) for wait in waits))
+
+    run(fdi_emulator, test)
+
+
+def test_looks_that_fail_for_too_long_fail_the_wait(fdi_emulator: FdiEmulator) -> None:
+    wait = finished(fdi_emulator, fdi_emulator.add_task())
+    fdi_emulator.fault("status", status=500, times=1000)
+
+    async def test(poller: Poller) -> None:
+        with pytest.raises(FdiServerError):
+            await watch(poller, wait, poll_failure_timeout=0.3)
+
+    run(fdi_emulator, test)
+
+
+def test_an_outage_is_asked_about_once_for_all(fdi_emulator: FdiEmulator) -> None:
+    waits = [finished(fdi_emulator, task_id) for task_id in fdi_emulator.add_tasks(200)]
+    fdi_emulator.fault("status", operation="ListMonitorInfos", status=500, times=3)
+
+    async def test(poller: Poller) -> None:
+        await asyncio.gather(*(watch(poller, wait) for wait in waits))
+
+    run(fdi_emulator, test)
+    assert counts(fdi_emulator)["ListMonitorInfos"] == 4
+
+
+def test_where_all_tasks_may_not_be_listed_each_is_looked_at(fdi_emulator: FdiEmulator) -> None:
+    waits = [finished(fdi_emulator, task_id) for task_id in fdi_emulator.add_tasks(3)]
+    fdi_emulator.fault("status", operation="ListMonitorInfos", status=403, times=1000)
+
+    async def test(poller: Poller) -> None:
+        await asyncio.gather(*(watch(poller, wait) for wait in waits))
+
+    run(fdi_emulator, test)
+    assert counts(fdi_emulator)["ListMonitorInfos"] == 1
+
+
+def test_a_task_that_is_gone_fails_its_wait_alone(fdi_emulator: FdiEmulator) -> None:
+    ids = fdi_emulator.add_tasks(2)
+    good = finished(fdi_emulator, ids[0])
+
+    async def test(poller: Poller) -> None:
+        gone = watch(poller, Wait("no-such-task", ENDED, run_id="r", since=good.since))
+        await watch(poller, good)
+        with pytest.raises(FdiNotFoundError):
+            await gone
+
+    run(fdi_emulator, test)
+
+
+def test_a_wait_that_cannot_be_understood_is_refused(fdi_emulator: FdiEmulator) -> None:
+    async def test(poller: Poller) -> None:
+        with pytest.raises(ValueError, match="of a later version"):
+            watch(poller, Wait("t", "of a later version"))
+
+    run(fdi_emulator, test)
+
+
+def test_what_one_look_runs_into_ends_no_other_wait(fdi_emulator: FdiEmulator) -> None:
+    ids = fdi_emulator.add_tasks(2)
+    good, bad = (finished(fdi_emulator, task_id) for task_id in ids)
+
+    def broken(look: Look) -> None:
+        raise ZeroDivisionError
+
+    async def test(poller: Poller) -> None:
+        odd = watch(poller, bad, on_look=broken)
+        await watch(poller, good)
+        with pytest.raises(ZeroDivisionError):
+            await odd
+
+    run(fdi_emulator, test)
+
+
+def test_a_poller_that_breaks_fails_what_is_left(
+    fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = finished(fdi_emulator, fdi_emulator.add_task())
+
+    def broken(*args: object) -> bool:
+        raise ZeroDivisionError
+
+    async def test(poller: Poller) -> None:
+        monkeypatch.setattr(poller, "_wants_pages", broken)
+        with pytest.raises(ZeroDivisionError):
+            await watch(poller, wait)
+        monkeypatch.undo()
+        await watch(poller, wait)  # and it begins again with whoever comes next
+
+    run(fdi_emulator, test)
+
+
+def test_a_wait_gives_up_after_its_time(fdi_emulator: FdiEmulator) -> None:
+    wait = running(fdi_emulator, fdi_emulator.add_task())
+
+    async def test(poller: Poller) -> None:
+        with pytest.raises(asyncio.TimeoutError):
+            await watch(poller, wait, 60.0, timeout=0.05)
+
+    run(fdi_emulator, test)
+
+
+def test_a_429_holds_back_every_poller_of_the_process(fdi_emulator: FdiEmulator, connect: Connect) -> None:
+    wait = finished(fdi_emulator, fdi_emulator.add_task())
+
+    async def main() -> None:
+        async with shared("one place", connect) as one, shared("another place", connect) as another:
+            fdi_emulator.fault("status", status=429, headers={"Retry-After": "1"}, times=1)
+            await asyncio.gather(watch(one, wait, 0.1), watch(another, wait, 0.3))
+
+    asyncio.run(main())
+    times = [row["time"] for row in fdi_emulator.journal("ListMonitorLog")]
+    assert len(times) == 3
+    assert times[1] - times[0] >= 990
+
+
+def test_a_renewed_connection_is_taken_up_once_what_worked_is_refused(fdi_emulator: FdiEmulator) -> None:
+    wait = running(fdi_emulator, fdi_emulator.add_task())
+    made: list[FdiClient] = []
+
+    async def connect() -> FdiClient:
+        made.append(new_client(fdi_emulator))
+        return made[-1]
+
+    async def test(poller: Poller) -> None:
+        watch(poller, wait)
+        await until(lambda: counts(fdi_emulator)["ListMonitorLog"])
+        fdi_emulator.fault("status", status=401, times=1)
+        await until(lambda: len(made) == 2)
+        await until(lambda: counts(fdi_emulator)["ListMonitorLog"] >= 3)
+
+    run(fdi_emulator, test, connect)
+
+
+def test_credentials_that_never_worked_fail_the_wait_at_once(fdi_emulator: FdiEmulator) -> None:
+    wait = running(fdi_emulator, fdi_emulator.add_task())
+
+    async def connect() -> FdiClient:
+        return new_client(fdi_emulator, "another token")
+
+    async def test(poller: Poller) -> None:
+        with pytest.raises(FdiAuthError):
+            await watch(poller, wait)
+
+    run(fdi_emulator, test, connect)
+
+
+def test_trouble_with_reading_the_connection_is_absorbed(fdi_emulator: FdiEmulator) -> None:
+    wait = finished(fdi_emulator, fdi_emulator.add_task())
+    failures = [OSError("the database is gone")]
+
+    async def connect() -> FdiClient:
+        if failures:
+            raise failures.pop()
+        return new_client(fdi_emulator)
+
+    async def test(poller: Poller) -> None:
+        await watch(poller, wait)
+
+    run(fdi_emulator, test, connect)
+
+
+def test_a_connection_that_cannot_be_read_for_long_is_the_cause_of_the_failure(
+    fdi_emulator: FdiEmulator,
+) -> None:
+    async def connect() -> FdiClient:
+        raise OSError("the database is gone")
+
+    async def test(poller: Poller) -> None:
+        with pytest.raises(FdiConnectionError, match="the database is gone") as caught:
+            await watch(poller, ended, poll_failure_timeout=0.0)
+        assert isinstance(caught.value.__cause__, OSError)
+
+    run(fdi_emulator, test, connect)
+
+
+# --- joining, leaving, loops --------------------------------------------------------------------------------
+
+
+def test_a_cancelled_wait_keeps_the_message_that_tells_a_kill_from_a_shutdown(
+    fdi_emulator: FdiEmulator, connect: Connect
+) -> None:
+    wait = running(fdi_emulator, fdi_emulator.add_task())
+
+    async def trigger() -> None:
+        async with shared("place", connect) as poller:
+            await watch(poller, wait)
+
+    async def main() -> tuple[Any, ...]:
+        task = asyncio.create_task(trigger())
+        await until(lambda: counts(fdi_emulator)["ListMonitorLog"])
+        task.cancel("__airflow_user_action__")
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        return caught.value.args
+
+    assert asyncio.run(main()) == ("__airflow_user_action__",)
+
+
+def test_the_last_to_leave_ends_the_poller(fdi_emulator: FdiEmulator, connect: Connect) -> None:
+    wait = running(fdi_emulator, fdi_emulator.add_task())
+
+    async def main() -> None:
+        async with shared("place", connect) as poller:
+            watch(poller, wait).cancel()
+            task = poller._task
+        assert task is not None
+        await asyncio.wait([task], timeout=5)
+        assert task.done()
+
+    asyncio.run(main())
+
+
+def test_those_who_leave_are_not_looked_for(fdi_emulator: FdiEmulator) -> None:
+    stays, leaves = (running(fdi_emulator, task_id) for task_id in fdi_emulator.add_tasks(2))
+
+    async def test(poller: Poller) -> None:
+        watch(poller, stays)
+        watch(poller, leaves).cancel()
+        await until(lambda: counts(fdi_emulator)["ListMonitorLog"] >= 2)
+
+    run(fdi_emulator, test)
+    assert all(stays.fdi_task_id in row["path"] for row in fdi_emulator.journal())
+
+
+def test_users_of_a_place_share_a_poller_until_all_have_left(connect: Connect) -> None:
+    async def main() -> None:
+        async with shared("place", connect) as first:
+            async with shared("place", connect) as second, shared("elsewhere", connect) as other:
+                assert first is second
+                assert other is not first
+            async with shared("place", connect) as third:
+                assert third is first
+        async with shared("place", connect) as later:
+            assert later is not first
+
+    asyncio.run(main())
+
+
+def test_a_wait_handed_over_goes_on_with_a_new_poller(fdi_emulator: FdiEmulator, connect: Connect) -> None:
+    (wait,) = held_tasks(fdi_emulator, 1)
+
+    async def trigger() -> Look:
+        async with shared("place", connect) as poller:
+            return await watch(poller, wait)
+
+    async def main() -> None:
+        before = asyncio.create_task(trigger())
+        await asyncio.sleep(0)
+        before.cancel()
+        after = asyncio.create_task(trigger())
+        fdi_emulator.release(wait.fdi_task_id)
+        await asyncio.wait_for(after, 10)
+
+    asyncio.run(main())
+
+
+def test_each_event_loop_has_its_own_poller(fdi_emulator: FdiEmulator) -> None:
+    wait = finished(fdi_emulator, fdi_emulator.add_task())
+
+    async def test(poller: Poller) -> int:
+        await watch(poller, wait)
+        return id(asyncio.get_running_loop())
+
+    with ThreadPoolExecutor(2) as threads:
+        assert len(list(threads.map(lambda _: run(fdi_emulator, test), range(2)))) == 2
+
+
+def test_a_shorter_interval_is_not_kept_waiting_by_a_longer_one(fdi_emulator: FdiEmulator) -> None:
+    slow, fast = (finished(fdi_emulator, task_id) for task_id in fdi_emulator.add_tasks(2))
+
+    async def test(poller: Poller) -> None:
+        watch(poller, slow, 3600.0)
+        await asyncio.sleep(0.05)
+        await asyncio.wait_for(watch(poller, fast, 0.1), 5)
+
+    run(fdi_emulator, test)
+
+
+def test_what_the_poller_logs_belongs_to_no_task(fdi_emulator: FdiEmulator) -> None:
+    task_of = contextvars.ContextVar("task_of", default="nobody")
+    seen: list[str] = []
+
+    class Note(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.append(task_of.get())
+
+    wait = finished(fdi_emulator, fdi_emulator.add_task())
+    fdi_emulator.fault("status", status=500, times=1)
+
+    async def test(poller: Poller) -> None:
+        task_of.set("the first task")
+        await watch(poller, wait)
+
+    note = Note()
+    pollers.log.addHandler(note)
+    try:
+        run(fdi_emulator, test)
+    finally:
+        pollers.log.removeHandler(note)
+    assert seen
+    assert set(seen) == {"nobody"}
+
+
+def test_nothing_is_kept_of_tasks_that_nobody_waits_for(fdi_emulator: FdiEmulator) -> None:
+    ids = fdi_emulator.add_tasks(50)
+    waiters = [
+        pollers.Waiter(wait, 1.0, pollers.PollFailures(1.0), asyncio.Future(loop=loop), 0.0)
+        for loop in [asyncio.new_event_loop()]
+        for wait in [running(fdi_emulator, ids[0]), finished(fdi_emulator, ids[1])]
+    ]
+    with new_client(fdi_emulator) as client:
+        pages = pollers.read_pages(client, waiters, None, math.inf)
+    assert pages.total == 50
+    assert pages.told == []
+    assert [waiter for waiter, _ in pages.hinted] == waiters[1:]

@@ -1,0 +1,187 @@
+"""What rows and states mean: pure decisions, so plain values in and out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_fdi.client.models import Run, Task
+from airflow_provider_fdi.runs import verdict
+from airflow_provider_fdi.runs.verdict import (
+    CLOCK_SLACK_MS,
+    DataGate,
+    GateVerdict,
+    Outcome,
+    Sighting,
+    judge_data,
+    locate,
+)
+
+T = 1_700_000_000_000
+GRACE = 120_000
+
+
+def row(run_id: str, at: int | None = T, state: str | None = "RUNNING", **fields: Any) -> Run:
+    wire = {"id": run_id, "dispatch_time": at, "start_time": at, "execute_status": state, **fields}
+    return Run.from_wire(wire)
+
+
+def refused(run_id: str, at: int = T, code: int = 914) -> Run:
+    return row(run_id, at, "ERROR", status=code)
+
+
+def look(*rows: Run, now: int = T + 1_000, baseline: tuple[str, ...] = ()) -> tuple[Sighting, str | None]:
+    seen = locate(rows, baseline=baseline, intent_time=T, deadline=T + GRACE, now=now)
+    return seen.sighting, seen.run.run_id if seen.run else None
+
+
+FINAL = T + GRACE
+
+
+def test_a_new_row_is_ours() -> None:
+    assert look(row("a")) == (Sighting.FOUND, "a")
+
+
+def test_what_was_there_before_is_not_ours() -> None:
+    assert look(row("a"), baseline=("a",)) == (Sighting.NOT_YET, None)
+    assert look(row("a"), baseline=("a",), now=FINAL) == (Sighting.NEVER, None)
+
+
+def test_an_older_row_that_appears_late_is_not_ours() -> None:
+    assert look(row("a", T - 60_000, "SUCCESS")) == (Sighting.NOT_YET, None)
+    assert look(row("a", T - 60_000, "SUCCESS"), now=FINAL) == (Sighting.NEVER, None)
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_of_several_the_earliest_is_ours_in_whichever_order_they_come(turn: int) -> None:
+    rows = [row("later", T + 900), row("earlier", T + 100, "SUCCESS")][::turn]
+
+    seen = locate(rows, baseline=(), intent_time=T, deadline=FINAL, now=T + 1_000)
+
+    assert seen.run is not None and seen.run.run_id == "earlier"
+    assert seen.candidates == 2
+
+
+@pytest.mark.parametrize("code", [907, 909, 914])
+def test_a_refused_row_is_ours_only_in_the_end(code: int) -> None:
+    assert look(refused("r", code=code)) == (Sighting.NOT_YET, None)
+    assert look(refused("r", code=code), now=FINAL) == (Sighting.REFUSED, "r")
+
+
+def test_an_accepted_row_goes_before_a_refused_one() -> None:
+    assert look(refused("r", T), row("a", T + 500), now=FINAL) == (Sighting.FOUND, "a")
+
+
+def test_the_code_of_a_refusal_may_stand_in_a_step_alone() -> None:
+    run = row("r", state="ERROR", detail_logs=[{"id": "s", "status": 907}])
+
+    assert verdict.is_refused(run)
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "WAITING", "SUCCESS"])
+def test_a_run_that_goes_on_or_succeeded_was_not_refused(status: str) -> None:
+    assert not verdict.is_refused(row("a", state=status, detail_logs=[{"id": "s", "status": 914}]))
+
+
+def test_the_slack_of_the_clock_is_granted_only_in_the_end() -> None:
+    early = row("a", T - CLOCK_SLACK_MS)
+
+    assert look(early) == (Sighting.NOT_YET, None)
+    assert look(early, now=FINAL) == (Sighting.FOUND, "a")
+
+
+def test_what_began_after_the_grace_is_not_ours() -> None:
+    assert look(row("a", FINAL + 1), now=FINAL + 5_000) == (Sighting.NEVER, None)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"dispatch_time": None, "start_time": T + 10},
+        {"dispatch_time": T + 10, "start_time": None},
+        {"dispatch_time": T + 10, "start_time": 0},
+        {"dispatch_time": T - 900_000, "start_time": T + 10},
+    ],
+    ids=["no dispatch time", "no start time", "start time 0", "planned long before"],
+)
+def test_a_row_with_one_of_its_times_is_enough(times: dict[str, Any]) -> None:
+    assert look(row("a", **times)) == (Sighting.FOUND, "a")
+
+
+def test_a_row_without_times_that_waits_for_its_turn_is_ours() -> None:
+    assert look(row("a", None, "WAITING")) == (Sighting.FOUND, "a")
+    assert look(row("a", None, "WAITING"), row("b", T + 10), now=FINAL) == (Sighting.FOUND, "b")
+
+
+def test_a_row_without_times_that_is_over_tells_nothing() -> None:
+    assert look(row("a", None, "SUCCESS"), now=FINAL) == (Sighting.NEVER, None)
+
+
+def test_only_the_latest_accepted_row_can_be_in_progress() -> None:
+    left_behind = row("old", T - 1_000)
+
+    assert verdict.run_in_progress([left_behind, row("new", T, "SUCCESS")]) is None
+    assert verdict.run_in_progress([row("new", T), refused("r", T + 10)]).run_id == "new"  # type: ignore[union-attr]
+    assert verdict.run_in_progress([]) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "runs", "executing"),
+    [
+        ("SUCCESS", [row("a")], True),
+        ("RUNNING", [row("a", state="SUCCESS")], True),
+        ("WAITING", [], True),
+        ("SUCCESS", [row("a", state="SUCCESS")], False),
+        (None, [], False),
+    ],
+    ids=["state lags", "log lags", "waiting", "at rest", "never ran"],
+)
+def test_a_task_is_executing_by_its_state_or_by_its_log(
+    state: str | None, runs: list[Run], executing: bool
+) -> None:
+    wire = {"task_id": "t", "task_name": "n", "task_type": "TIMING", "status": 1, "execute_status": state}
+
+    assert verdict.is_executing(Task.from_wire(wire), runs) is executing
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("UNSTARTED", Outcome.GOING_ON),
+        ("WAITING", Outcome.GOING_ON),
+        ("RUNNING", Outcome.GOING_ON),
+        ("SUCCESS", Outcome.SUCCESS),
+        ("ERROR", Outcome.FAILED),
+        ("CANCELLED", Outcome.CANCELLED),
+        ("ARCHIVED", Outcome.UNKNOWN),
+        (None, Outcome.UNKNOWN),
+    ],
+)
+def test_the_outcome_goes_by_the_status_alone(status: str | None, expected: Outcome) -> None:
+    assert verdict.outcome(row("a", state=status, detail_logs=[{"id": "s", "status": 503}])) is expected
+
+
+def done(rows: int | None, dirty: int | None) -> Run:
+    return row("a", state="SUCCESS", data_count=rows, dirty_data_count=dirty)
+
+
+@pytest.mark.parametrize(
+    ("run", "gate", "expected"),
+    [
+        (done(5, 0), DataGate(), GateVerdict.PASS),
+        (done(0, 0), DataGate(), GateVerdict.PASS),
+        (done(5, 0), DataGate(min_rows=5), GateVerdict.PASS),
+        (done(4, 0), DataGate(min_rows=5), GateVerdict.FAIL),
+        (done(None, 0), DataGate(min_rows=0), GateVerdict.FAIL),
+        (done(5, 2), DataGate(max_dirty_rows=2), GateVerdict.PASS),
+        (done(5, 3), DataGate(max_dirty_rows=2), GateVerdict.FAIL),
+        (done(5, None), DataGate(max_dirty_rows=2), GateVerdict.FAIL),
+        (done(0, 0), DataGate(skip_if_empty=True), GateVerdict.SKIP),
+        (done(0, 0), DataGate(min_rows=1, skip_if_empty=True), GateVerdict.SKIP),
+        (done(0, 3), DataGate(max_dirty_rows=2, skip_if_empty=True), GateVerdict.FAIL),
+        (done(None, None), DataGate(skip_if_empty=True), GateVerdict.PASS),
+    ],
+)
+def test_the_data_gate(run: Run, gate: DataGate, expected: GateVerdict) -> None:
+    assert judge_data(run, gate)[0] is expected
