@@ -233,7 +233,9 @@ class FdiRunTaskOperator(FdiBaseOperator):
         if checked["status"] == TIMEOUT:
             self._book = book
             self._time_out(chain_of(context))
-        return self._carry_on(context, book, steps_told=checked.get("steps_told") or ())
+        # The task was named before the deferral; a lookup of the name now could fail for no good reason.
+        known = book.record.fdi_task_id if book.in_hand and book.record is not None else None
+        return self._carry_on(context, book, known, steps_told=checked.get("steps_told") or ())
 
     def on_kill(self) -> None:
         """Terminate our run. Airflow calls this inside a signal handler: nothing of Airflow is used here."""
@@ -248,7 +250,9 @@ class FdiRunTaskOperator(FdiBaseOperator):
 
     # --- the way of a run -------------------------------------------------------------------------------
 
-    def _carry_on(self, context: Context, book: Book, steps_told: Iterable[str] = ()) -> dict[str, Any]:
+    def _carry_on(
+        self, context: Context, book: Book, known: str | None = None, steps_told: Iterable[str] = ()
+    ) -> dict[str, Any]:
         from airflow_provider_fdi.client.errors import FdiError
         from airflow_provider_fdi.runs.report import StepLog
         from airflow_provider_fdi.runs.start import Busy, Ended, advance
@@ -259,7 +263,7 @@ class FdiRunTaskOperator(FdiBaseOperator):
         interval = number("poll_interval", self.poll_interval, minimum=SHORTEST_INTERVAL)
         failure_timeout = number("poll_failure_timeout", self.poll_failure_timeout)
         self._gate()
-        request = self._request(context)
+        request = self._request(context, known)
         self._push_task_link(context, request.fdi_task_id)
         told: str | None = None
         steps = StepLog(self.log.info, None)
@@ -311,7 +315,7 @@ class FdiRunTaskOperator(FdiBaseOperator):
                 on_look=steps.tell,
             )
 
-    def _request(self, context: Context) -> RunRequest:
+    def _request(self, context: Context, known: str | None) -> RunRequest:
         from airflow_provider_fdi.runs.start import IF_RUNNING, RunRequest
 
         ti = context["ti"]
@@ -324,7 +328,7 @@ class FdiRunTaskOperator(FdiBaseOperator):
             # progress.
             policy = "join"
         return RunRequest(
-            fdi_task_id=self._task_id_of(self.fdi_task_id, self.fdi_task_name),
+            fdi_task_id=known or self._task_id_of(self.fdi_task_id, self.fdi_task_name),
             chain=chain_of(context),
             try_number=try_number,
             if_running=policy,  # type: ignore[arg-type]

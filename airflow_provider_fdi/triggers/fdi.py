@@ -44,6 +44,18 @@ LONGEST_HOLD = 120.0
 """Seconds for which a termination waits at most when the service asks for fewer requests."""
 
 _terminations: set[asyncio.Task[None]] = set()
+_prepared: list[asyncio.Task[str | None]] = []
+
+
+def _prepare_for_kill(task_instance: Any) -> None:
+    """Ask for the task instance's state once in a process: a triggerer takes seconds, on a busy machine many,
+    to answer such a question for the first time, and the run of a killed task must not go on for so long."""
+    if _prepared or task_instance is None or not hasattr(BaseTrigger, "on_kill"):
+        return
+    task = asyncio.create_task(task_instance_state(task_instance))
+    # The answer is of no use. A failure is told by `on_kill`, which will meet it again.
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    _prepared.append(task)
 
 
 class FdiWaitTrigger(BaseTrigger):
@@ -111,6 +123,8 @@ class FdiWaitTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        if self.terminate_on_kill:
+            _prepare_for_kill(self.task_instance)
         outcome: dict[str, Any] = {}
         place = self.fdi_conn_id, self.project_id, self.instance_id
         self._context = contextvars.copy_context()
