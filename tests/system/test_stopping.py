@@ -24,7 +24,7 @@ def is_terminated(play: Play, since: int, within: int) -> None:
 def test_marking_a_deferred_task_failed_terminates_the_run_within_five_seconds(
     start: Callable[..., Play], fdi: FdiEmulator
 ) -> None:
-    # The first question about a task instance takes Airflow's triggerer seconds, in which it does nothing else.
+    # A triggerer takes seconds for the first question about a task instance, and does nothing else meanwhile.
     first = start("mark_first", deferrable=True)
     first.wait_until_watched()
     first.mark("failed")
