@@ -1,323 +1,37 @@
-"""The process dies anywhere in a try, and the next try finishes: one run, nothing lost, in every cell.
-
-A cell is one point of one try: before or after one HTTP request or one write to the state store, or after the
-last of them. Its first try dies there (`os._exit`: no handler, no `finally`), in a process forked from this
-one, which has everything imported. Another process then makes the next try, on the same store.
-"""
+"""The process dies anywhere in a try, and the next try finishes: one run, nothing lost, in every cell."""
 
 from __future__ import annotations
 
-import gc
-import importlib
 import json
-import logging
-import os
-import select
-import signal
+import subprocess
 import sys
-import tempfile
 import time
-import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from airflow_provider_fdi.emulator.handle import FdiEmulator
-from tests.reliability.tries import Slice, Tries
 
-DEAD = 77
-AT_A_TIME = 2
-
-
-@dataclass(frozen=True)
-class Scenario:
-    name: str
-    options: dict[str, Any] = field(default_factory=dict)
-    log_delay_ms: int = 0
-    earlier_success: bool = False
-    answer_lost: bool = False
-    busy: bool = False
-
-
-PLAIN = Scenario("plain", {"start_grace": 0.1})
-LATE = Scenario(
-    "log late, an earlier success in it",
-    {"start_grace": 0.3, "poll_interval": 0.1},
-    log_delay_ms=250,
-    earlier_success=True,
-)
-LOST = Scenario("answer of the start lost", {"start_grace": 0.1}, answer_lost=True)
-BUSY = Scenario("another's run in progress", {"start_grace": 0.1}, busy=True)
-
-SYNC, NEXT_TRY, RESTARTED = "synchronous", "deferrable", "deferrable, triggerer restarted"
-
-MATRIX = [(mode, scenario) for mode in (SYNC, NEXT_TRY) for scenario in (PLAIN, LATE, LOST, BUSY)] + [
-    (RESTARTED, PLAIN),
-    (RESTARTED, LATE),
-]
-
-
-class FileStore:
-    """A state store that outlives the process that writes it. Every write passes two points."""
-
-    def __init__(self, path: Path, point: Callable[[str], None]) -> None:
-        self._path = path
-        self._point = point
-
-    def get(self, key: str) -> Any:
-        kept = json.loads(self._path.read_text()) if self._path.exists() else {}
-        return kept.get(key)
-
-    def set(self, key: str, value: Any) -> None:
-        self._point("before writing")
-        kept = json.loads(self._path.read_text()) if self._path.exists() else {}
-        kept[key] = value
-        fresh = self._path.with_suffix(".new")
-        fresh.write_text(json.dumps(kept))
-        fresh.replace(self._path)
-        self._point("after writing")
-
-
-@dataclass
-class Fuse:
-    """Counts the points that a try passes, and ends the process at one of them."""
-
-    at: int | None
-    slice: str = ""
-    passed: list[str] = field(default_factory=list)
-
-    def point(self, name: str) -> None:
-        self.passed.append(f"{self.slice}: {name}")
-        if len(self.passed) == self.at:
-            os._exit(DEAD)
-
-
-@dataclass(frozen=True)
-class Cell:
-    mode: str
-    scenario: Scenario
-    at: int | None = None
-    point: str = ""
-
-
-class Stage:
-    """One cell's FDI task, and the files that its processes share."""
-
-    def __init__(self, emulator: FdiEmulator, cell: Cell) -> None:
-        self.emulator, self.cell = emulator, cell
-        self.folder = Path(tempfile.mkdtemp(prefix="fdi-cell-"))
-        scenario = cell.scenario
-        self.task = emulator.add_task(
-            f"cell-{os.getpid()}-{time.time_ns()}",
-            script={"hold": True, "rows": 5, "log_delay_ms": scenario.log_delay_ms},
-        )
-        if scenario.earlier_success:
-            emulator.add_run(self.task)
-        if scenario.busy:
-            emulator.add_run(self.task, execute_status="RUNNING")
-        if scenario.answer_lost:
-            emulator.fault("reset_after", operation="RunTask", path_regex=f"{self.task}/run$")
-
-    def path(self, name: str) -> Path:
-        return self.folder / name
-
-    def one_try(self, number: int, at: int | None, resume: bool = False) -> None:
-        """One try, or what is left of it, in this process."""
-        fuse = Fuse(at)
-        store = FileStore(self.path("store"), fuse.point)
-        looks = self._watch_http(fuse, store)
-        tries = Tries(
-            self.task,
-            "sync" if self.cell.mode == SYNC else "deferrable",
-            store=store,  # type: ignore[arg-type]
-            **{"poll_interval": 0.03, **self.cell.scenario.options},
-        )
-        tries.number = number - 1
-        now: Slice | dict[str, Any] = tries.begin()
-        if resume:
-            now = Slice(**json.loads(self.path("slice").read_text()))
-        while isinstance(now, Slice):
-            self.path("slice").write_text(json.dumps(asdict(now)))
-            fuse.slice = now.kind
-            now = tries.step(now)
-        fuse.point("before returning")
-        self.path("result").write_text(json.dumps({"value": now, "passed": fuse.passed, "looks": looks}))
-
-    def _watch_http(self, fuse: Fuse, store: FileStore) -> list[str]:
-        """Points around every request. Held runs end at the second look at them, so that all are the same."""
-        from requests.adapters import HTTPAdapter
-
-        send = HTTPAdapter.send
-        looks: list[str] = []
-
-        def sent(self_: HTTPAdapter, request: Any, *args: Any, **kwargs: Any) -> Any:
-            path = urlsplit(request.url).path
-            what = f"{request.method} {path.rpartition('/')[2]}"
-            self._end_what_was_seen_twice(what, store, looks)
-            fuse.point(f"before {what}")
-            response = send(self_, request, *args, **kwargs)
-            fuse.point(f"after {what}")
-            return response
-
-        HTTPAdapter.send = sent  # type: ignore[method-assign]
-        return looks
-
-    def _end_what_was_seen_twice(self, what: str, store: FileStore, looks: list[str]) -> None:
-        record = store.get("fdi_run") or {}
-        ours = record.get("run_id")
-        if what == "GET monitor-logs" and ours:
-            looks.append(ours)
-            if looks.count(ours) == 2:
-                self.emulator.release(self.task, "SUCCESS")
-        if what == "GET tasks" and not record:
-            looks.append("another's")
-            if looks.count("another's") == 2 and self.cell.scenario.busy:
-                self.emulator.release(self.task, "SUCCESS")
-
-    def outcome(self) -> dict[str, Any]:
-        """Try after try until one has finished, and what came of them."""
-        died = self._first_try() == DEAD
-        error = ""
-        if died:
-            # A triggerer that comes back goes on with the same try; otherwise the next try begins.
-            resume = self.cell.mode == RESTARTED and self._slice() == "trigger"
-            try:
-                self.one_try(1 if resume else 2, None, resume)
-            except BaseException:
-                error = traceback.format_exc()
-        started = self.emulator.runs_started(self.task, "manual")
-        result = json.loads(self.path("result").read_text()) if self.path("result").exists() else {}
-        value = result.get("value") or {}
-        run_ids = [run["run_id"] for run in started]
-        kept = value.get("status") == "SUCCESS" and value.get("fdi_run_id") in run_ids
-        return {
-            "died": died,
-            "runs": len(started),
-            "kept": kept,
-            "error": error[-1500:],
-            "passed": result.get("passed") or [],
-        }
-
-    def _slice(self) -> str:
-        return str(json.loads(self.path("slice").read_text())["kind"])
-
-    def _first_try(self) -> int:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                self.one_try(1, self.cell.at)
-            finally:
-                os._exit(0)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-    def clean(self) -> None:
-        for path in self.folder.iterdir():
-            path.unlink()
-        self.folder.rmdir()
-
-
-def play(emulator: FdiEmulator, cells: list[Cell]) -> Iterator[tuple[Cell, dict[str, Any]]]:
-    """The outcome of every cell, each in a process of its own, a few at a time."""
-    waiting = list(reversed(cells))
-    running: dict[int, tuple[int, Cell]] = {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < AT_A_TIME:
-                cell = waiting.pop()
-                reader, pid = _fork_cell(emulator, cell)
-                running[reader] = pid, cell
-            ready = select.select(list(running), [], [], 30)[0]
-            assert ready, f"hanging: {[cell for _, cell in running.values()]}"
-            for reader in ready:
-                pid, cell = running.pop(reader)
-                with os.fdopen(reader) as pipe:
-                    text = pipe.read()
-                os.waitpid(pid, 0)
-                yield cell, json.loads(text)
-    finally:
-        for pid, _ in running.values():
-            os.killpg(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-
-
-def _fork_cell(emulator: FdiEmulator, cell: Cell) -> tuple[int, int]:
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid:
-        os.close(writer)
-        return reader, pid
-    answer: dict[str, Any] = {"died": False, "runs": -1, "kept": False, "error": "the cell itself broke"}
-    try:
-        os.setsid()
-        gc.disable()
-        logging.disable()
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, 1)
-        os.dup2(nothing, 2)
-        stage = Stage(emulator, cell)
-        answer = stage.outcome()
-        stage.clean()
-    except BaseException:
-        answer["error"] = traceback.format_exc()
-    finally:
-        os.write(writer, json.dumps(answer).encode())
-        os._exit(0)
-
-
-def table(outcomes: list[tuple[Cell, dict[str, Any]]]) -> list[str]:
-    lines = ["| mode | scenario | cells | duplicates | losses |", "|---|---|---|---|---|"]
-    for mode, scenario in MATRIX:
-        those = [o for cell, o in outcomes if (cell.mode, cell.scenario) == (mode, scenario)]
-        lines.append(
-            f"| {mode} | {scenario.name} | {len(those)} | {sum(o['runs'] > 1 for o in those)}"
-            f" | {sum(not o['kept'] for o in those)} |"
-        )
-    everything = [o for _, o in outcomes]
-    lines.append(
-        f"| all | | {len(everything)} | {sum(o['runs'] > 1 for o in everything)}"
-        f" | {sum(not o['kept'] for o in everything)} |"
-    )
-    return lines
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.timeout(300)
 def test_a_process_that_dies_anywhere_starts_one_run_and_loses_none(
-    emulator: FdiEmulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    emulator: FdiEmulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # So that a late log is waited for in the triggerer too.
-    monkeypatch.setattr("airflow_provider_fdi.operators.fdi.LOCATE_IN_WORKER", 0.1)
-    # What a try imports is imported here, once. No trigger is run: a process with threads must not fork.
-    importlib.import_module("airflow_provider_fdi.triggers.fdi")
-    Tries(emulator.add_task(script={"duration_ms": 50}), "sync").run()
-    # A collection in a child would copy every page it touches.
-    gc.collect()
-    gc.freeze()
     began = time.monotonic()
-    cells: list[Cell] = []
-    for dry, outcome in play(emulator, [Cell(mode, scenario) for mode, scenario in MATRIX]):
-        assert outcome["kept"] and outcome["runs"] == 1, (dry, outcome)
-        cells += [
-            replace(dry, at=n, point=point)
-            for n, point in enumerate(outcome["passed"], 1)
-            if dry.mode != RESTARTED or point.startswith("trigger")
-        ]
-    played = list(play(emulator, cells))
-    # How often a late log is looked for varies a little; a point that was not reached is no cell.
-    outcomes = [(cell, outcome) for cell, outcome in played if outcome["died"]]
-    unreached = [cell for cell, outcome in played if not outcome["died"] and cell.scenario != LATE]
-    gc.unfreeze()
-    took = time.monotonic() - began
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.reliability.matrix", emulator.url],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    result = json.loads(done.stdout.splitlines()[-1])
 
     with capsys.disabled():
-        print("", *table(outcomes), f"({took:.0f} s)", sep="\n", file=sys.stdout)
-    wrong = [
-        f"{cell.mode}, {cell.scenario.name}, {cell.at} {cell.point}: {outcome}"
-        for cell, outcome in played
-        if outcome["runs"] != 1 or not outcome["kept"]
-    ]
-    assert not wrong, "\n".join(wrong)
-    assert not unreached, "these points were not reached, so that nothing died there"
+        print("", *result["table"], f"({time.monotonic() - began:.0f} s)", sep="\n")
+    assert result["cells"] > 100
+    assert not result["wrong"], "\n".join(result["wrong"])
+    assert not result["unreached"], "these points were not reached, so that nothing died there"
