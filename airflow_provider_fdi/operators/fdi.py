@@ -234,7 +234,7 @@ class FdiRunTaskOperator(FdiBaseOperator):
             self._book = book
             self._time_out(chain_of(context))
         # The task was named before the deferral; a lookup of the name now could fail for no good reason.
-        known = book.record.fdi_task_id if book.in_hand and book.record is not None else None
+        known = book.in_hand.fdi_task_id if book.in_hand is not None else None
         return self._carry_on(context, book, known, steps_told=checked.get("steps_told") or ())
 
     def on_kill(self) -> None:
@@ -272,7 +272,7 @@ class FdiRunTaskOperator(FdiBaseOperator):
             try:
                 step = advance(self.client, book, request)
             except FdiError as error:
-                if not book.in_hand:
+                if book.in_hand is None:
                     raise
                 # With a record in hand only a look can have failed, never a start.
                 pause = failures.failed(error, time.monotonic(), interval)
@@ -280,7 +280,7 @@ class FdiRunTaskOperator(FdiBaseOperator):
                 time.sleep(pause)
                 continue
             failures.succeeded()
-            run_id = book.record.run_id if book.in_hand and book.record is not None else None
+            run_id = book.in_hand.run_id if book.in_hand is not None else None
             if run_id is not None and run_id != told:
                 self._announce(context, request.fdi_task_id, run_id)
                 steps = StepLog(self.log.info, run_id, steps_told if told is None else ())
@@ -510,6 +510,13 @@ def create_once(
     return task_id, None
 
 
+def already_exists(name: str, task_id: str) -> FdiAlreadyExists:
+    return FdiAlreadyExists(
+        f"FDI task {name!r} exists already, with id {task_id} (if_exists='fail')."
+        " Set if_exists to 'reuse' or 'update', or choose another name."
+    )
+
+
 def _look_for_created(hook: FdiHook, name: str) -> str | None:
     for pause in LOOKS_AFTER_A_CREATE:
         time.sleep(pause)
@@ -639,10 +646,7 @@ class FdiCreateTaskOperator(FdiBaseOperator):
             self.log.info("Created FDI task %s (%s)", task_id, self.fdi_task_name)
             return task_id
         if self.if_exists == "fail":
-            raise FdiAlreadyExists(
-                f"FDI task {self.fdi_task_name!r} exists already, with id {task_id} (if_exists='fail')."
-                " Set if_exists to 'reuse' or 'update', or choose another name."
-            )
+            raise already_exists(self.fdi_task_name, task_id)
         if self.if_exists == "update":
             require_stopped(client, existing, stop_first, "update")
             client.update_task(task_id, **body)
@@ -763,10 +767,7 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
             self.log.info("Created composite FDI task %s (%s)", task_id, self.fdi_task_name)
             return task_id
         if self.if_exists == "fail":
-            raise FdiAlreadyExists(
-                f"FDI task {self.fdi_task_name!r} exists already, with id {task_id} (if_exists='fail')."
-                " Set if_exists to 'reuse' or 'update', or choose another name."
-            )
+            raise already_exists(self.fdi_task_name, task_id)
         if self.if_exists == "update":
             require_stopped(self.client, existing, boolean("stop_first", self.stop_first), "update")
             self.client.update_composite_task(

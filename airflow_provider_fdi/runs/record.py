@@ -81,9 +81,9 @@ class Book:
         return cls(store, RunRecord.from_json(store.get(KEY) if store is not None else carried))
 
     @property
-    def in_hand(self) -> bool:
-        """Whether there is a start or a run to go on with."""
-        return self.record is not None and not self.record.closed
+    def in_hand(self) -> RunRecord | None:
+        """The start or run to go on with, if there is one."""
+        return None if self.record is None or self.record.closed else self.record
 
     def write(self, record: RunRecord) -> RunRecord:
         if self.store is not None:
