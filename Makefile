@@ -4,6 +4,8 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .SUFFIXES:
 MAKEFLAGS += --no-print-directory
+# Airflow is dozens of processes: none of them shall compile all of it again.
+unexport PYTHONDONTWRITEBYTECODE
 
 LOCKED_AIRFLOW := 3.3.2
 AIRFLOW_VERSION ?= $(LOCKED_AIRFLOW)

@@ -188,6 +188,8 @@ def install(args: argparse.Namespace, venv: Path, uv: Path) -> None:
     say(f"Airflow {args.airflow} and this project [{args.extras}], {how}")
     command += [f"apache-airflow=={args.airflow}", "--editable", f".[{args.extras}]"]
     run(command, env=uv_environment(venv))
+    # As pip does on installing: DAG files import this package again and again.
+    run([str(python_of(venv)), "-m", "compileall", "-q", "airflow_provider_fdi"])
 
 
 def lock(venv: Path, uv: Path) -> None:

@@ -1052,12 +1052,14 @@ class FdiClient:
                 if name not in seen:
                     seen.add(name)
                     fresh.append(row)
-            if fresh or number == 1:
-                yield Listing(tuple(fresh), page.total, answer.server_time)
-            received += page.size
             total, size, news = page.total, page.size, bool(fresh)
-            # A page is megabytes as objects: never two of them at once.
+            listing = Listing(tuple(fresh), total, answer.server_time) if fresh or number == 1 else None
+            # A page is megabytes, as text and as objects: never held twice, nor two of them at once.
             del answer, page, rows, fresh
+            if listing is not None:
+                yield listing
+            del listing
+            received += size
             if number >= most or (total is not None and len(seen) >= total):
                 return
             if total is None and size < limit:

@@ -86,12 +86,15 @@ class Waiter:
 
     wait: Wait
     interval: float
-    failures: PollFailures
+    patience: float
+    """Seconds for which looks may fail on end."""
     future: asyncio.Future[Look]
     due: float
     on_look: Callable[[Look], None] | None = None
     seen: Signature | None = None
     """The state that the log has accounted for."""
+    failures: PollFailures | None = None
+    """None while looks succeed."""
 
 
 def signature_of(monitor: TaskMonitor) -> Signature:
@@ -187,8 +190,8 @@ class Poller:
         if timeout is not None:
             alarm = loop.call_later(max(timeout, 0.0), _fail, future, asyncio.TimeoutError())
             future.add_done_callback(lambda _: alarm.cancel())
-        failures = PollFailures(poll_failure_timeout)
-        waiter = Waiter(wait, poll_interval, failures, future, clock() + poll_interval, on_look)
+        due = clock() + poll_interval
+        waiter = Waiter(wait, poll_interval, poll_failure_timeout, future, due, on_look)
         self._waiters.append(waiter)
         if waiter.due < self._wakes_at:
             self._sooner.set()
@@ -261,12 +264,10 @@ class Poller:
         """Look once for whoever is due, in the cheaper way."""
         now = clock()
         waiters = list(self._waiters)
-        due = [w for w in waiters if w.due <= now + DUE_SLACK * w.interval]
-        looks: list[tuple[Waiter, Signature | None]] = [(waiter, None) for waiter in due]
         try:
             client = await self._connected()
         except FdiError as error:
-            self._failed(due, error, None)
+            self._failed([w for w in waiters if _is_due(w, now)], error, None)
             return
         if self._wants_pages(waiters, now):
             try:
@@ -280,12 +281,13 @@ class Poller:
             else:
                 self._proven = True
                 self._tasks_total, self._counted_at = pages.total, now
-                looks = pages.hinted
                 for turn, (waiter, look) in enumerate(pages.told, 1):
                     self._tell(waiter, look, is_over(waiter.wait, look))
                     if turn % TURN == 0:
                         await asyncio.sleep(0)
-        await self._look_at_each(client, looks)
+                await self._look_at_each(client, pages.hinted)
+                return
+        await self._look_at_each(client, [(w, None) for w in waiters if _is_due(w, now)])
 
     def _wants_pages(self, waiters: list[Waiter], now: float) -> bool:
         if now < self._no_pages_before:
@@ -325,7 +327,7 @@ class Poller:
     # --- what becomes of it -------------------------------------------------------------------------------
 
     def _tell(self, waiter: Waiter, look: Look, over: bool) -> None:
-        waiter.failures.succeeded()
+        waiter.failures = None
         if waiter.future.done():
             return
         try:
@@ -371,8 +373,13 @@ class Poller:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, client, *args)
 
 
+def _is_due(waiter: Waiter, now: float) -> bool:
+    return waiter.due <= now + DUE_SLACK * waiter.interval
+
+
 def _pause(waiter: Waiter, error: FdiError, now: float) -> float | None:
     """Seconds until the next look; None if the wait has failed."""
+    waiter.failures = waiter.failures or PollFailures(waiter.patience)
     try:
         return waiter.failures.failed(error, now, waiter.interval)
     except FdiError:
@@ -416,9 +423,10 @@ def read_pages(client: FdiClient, waiters: list[Waiter], total: int | None, now:
 
     :param now: when the round began (of ``clock``); whoever is found in a page is due one interval later.
     """
-    awaited: dict[str, list[Waiter]] = {}
+    # Nearly always one wait for a task: ten thousand lists of one would be a megabyte.
+    awaited: dict[str, tuple[Waiter, ...]] = {}
     for waiter in waiters:
-        awaited.setdefault(waiter.wait.fdi_task_id, []).append(waiter)
+        awaited[waiter.wait.fdi_task_id] = (*awaited.get(waiter.wait.fdi_task_id, ()), waiter)
     worth = _requests_by_task((w.wait, w.interval) for w in waiters)
     told: list[tuple[Waiter, Look]] = []
     hinted: list[tuple[Waiter, Signature | None]] = []
@@ -433,7 +441,7 @@ def read_pages(client: FdiClient, waiters: list[Waiter], total: int | None, now:
                 elif hints(waiter.wait, monitor, waiter.seen):
                     hinted.append((waiter, signature_of(monitor)))
                 else:
-                    waiter.failures.succeeded()
+                    waiter.failures = None
                     if waiter.wait.until == COMPLETED:
                         waiter.seen = waiter.seen or signature_of(monitor)
         rows += len(page)
@@ -444,7 +452,7 @@ def read_pages(client: FdiClient, waiters: list[Waiter], total: int | None, now:
     # Whoever started first has probably waited longest.
     hinted.sort(key=lambda pair: (pair[1] and pair[1][1]) or 0)
     # Unknown, not over: the pages may be too many, or a task slips from one to another while they are read.
-    hinted += [(w, None) for ws in awaited.values() for w in ws if w.due <= now + DUE_SLACK * w.interval]
+    hinted += [(w, None) for ws in awaited.values() for w in ws if _is_due(w, now)]
     return Pages(total or rows, told, hinted)
 
 
@@ -453,6 +461,7 @@ def read_pages(client: FdiClient, waiters: list[Waiter], total: int | None, now:
 
 @dataclass(slots=True)
 class _Share:
+    key: Hashable
     poller: Poller
     members: int = 0
 
@@ -466,25 +475,25 @@ class shared:
     :param key: whatever ``connect`` depends on: connection, project, instance.
     """
 
-    __slots__ = ("_connect", "_key", "_share")
+    __slots__ = ("_arguments", "_share")
 
     def __init__(self, key: Hashable, connect: Callable[[], Awaitable[FdiClient]]) -> None:
-        self._key = key
-        self._connect: Any = connect
+        self._arguments: Any = key, connect
 
     async def __aenter__(self) -> Poller:
         shares = _shares.setdefault(asyncio.get_running_loop(), {})
-        connect, self._connect = self._connect, None  # of use to the first only
-        self._share = shares.get(self._key) or shares.setdefault(self._key, _Share(Poller(connect)))
+        (key, connect), self._arguments = self._arguments, None  # not kept by each of thousands
+        self._share = shares.get(key) or shares.setdefault(key, _Share(key, Poller(connect)))
         self._share.members += 1
         return self._share.poller
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._share.members -= 1
-        if self._share.members == 0:
+        share = self._share
+        share.members -= 1
+        if share.members == 0:
             shares = _shares.get(asyncio.get_running_loop(), {})
-            if shares.get(self._key) is self._share:
-                del shares[self._key]
-            self._share.poller.close()
+            if shares.get(share.key) is share:
+                del shares[share.key]
+            share.poller.close()

@@ -17,7 +17,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_fdi.client.errors import FdiError, FdiThrottledError
 from airflow_provider_fdi.exceptions import no_retry_mends
 from airflow_provider_fdi.hooks.fdi import connect
-from airflow_provider_fdi.runs.poller import shared
+from airflow_provider_fdi.runs.poller import Poller, shared
 from airflow_provider_fdi.runs.record import RunRecord
 from airflow_provider_fdi.runs.report import StepLog
 from airflow_provider_fdi.runs.stop import terminate_own_run
@@ -125,22 +125,10 @@ class FdiWaitTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         if self.terminate_on_kill:
             _prepare_for_kill(self.task_instance)
-        outcome: dict[str, Any] = {}
-        place = self.fdi_conn_id, self.project_id, self.instance_id
         self._context = contextvars.copy_context()
-        on_look = self._tell_steps
         try:
-            async with shared(place, partial(connect, *place)) as poller:
-                watches = [
-                    poller.watch(
-                        wait,
-                        poll_interval=self.poll_interval,
-                        poll_failure_timeout=self.poll_failure_timeout,
-                        on_look=on_look,
-                        timeout=None if self.deadline is None else self.deadline - time.time(),
-                    )
-                    for wait in self._waits
-                ]
+            async with shared(self._place, partial(connect, *self._place)) as poller:
+                watches = self._begin(poller)
                 try:
                     await (watches[0] if len(watches) == 1 else asyncio.gather(*watches))
                 finally:
@@ -148,13 +136,33 @@ class FdiWaitTrigger(BaseTrigger):
                         watch.cancel()
                     # Kept for on_kill, which has no time to read the connection.
                     self._client = poller.client
+            outcome: dict[str, Any] = {"status": READY}
         except asyncio.TimeoutError:
             outcome = {"status": TIMEOUT}
         except FdiError as error:
             outcome = {"status": ERROR, "message": str(error), "final": no_retry_mends(error)}
         told = self._steps.told if self._steps else []
-        event = {"status": READY, "record": self.record, "steps_told": told} | outcome
+        event = {"record": self.record, "steps_told": told} | outcome
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+    @property
+    def _place(self) -> tuple[str, str | None, str | None]:
+        return self.fdi_conn_id, self.project_id, self.instance_id
+
+    def _begin(self, poller: Poller) -> tuple[asyncio.Future[Look], ...]:
+        on_look, now = self._tell_steps, time.time()
+        return tuple(
+            [
+                poller.watch(
+                    wait,
+                    poll_interval=self.poll_interval,
+                    poll_failure_timeout=self.poll_failure_timeout,
+                    on_look=on_look,
+                    timeout=None if self.deadline is None else self.deadline - now,
+                )
+                for wait in self._waits
+            ]
+        )
 
     def _tell_steps(self, look: Look) -> None:
         if self._steps is None:

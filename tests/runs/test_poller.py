@@ -639,7 +639,7 @@ def test_what_the_poller_logs_belongs_to_no_task(fdi_emulator: FdiEmulator) -> N
 def test_nothing_is_kept_of_tasks_that_nobody_waits_for(fdi_emulator: FdiEmulator) -> None:
     ids = fdi_emulator.add_tasks(50)
     waiters = [
-        pollers.Waiter(wait, 1.0, pollers.PollFailures(1.0), asyncio.Future(loop=loop), 0.0)
+        pollers.Waiter(wait, 1.0, 1.0, asyncio.Future(loop=loop), 0.0)
         for loop in [asyncio.new_event_loop()]
         for wait in [running(fdi_emulator, ids[0]), finished(fdi_emulator, ids[1])]
     ]
