@@ -533,7 +533,9 @@ class FdiHook(BaseHook):
             with client:
                 client.count_tasks()
         except FdiError as error:
-            return False, f"{_failed_layer(error)}: {error}"
+            # The form tests under an id of its own, which would tell its user nothing.
+            words = str(error).removeprefix(f"Connection {self.fdi_conn_id!r}: ")
+            return False, f"{_failed_layer(error)}: {words}"
         return True, f"Connected to instance {client.instance_id} of project {client.project_id}"
 
     @classmethod

@@ -53,12 +53,12 @@ def test_connection_that_works(says: Callable[..., str], fdi_emulator: FdiEmulat
 
 
 def test_settings_that_cannot_be_read(says: Callable[..., str]) -> None:
-    assert says(extra={"timeout": "soon"}).startswith("Settings: Connection 'fdi_default': timeout='soon'")
+    assert says(extra={"timeout": "soon"}).startswith("Settings: timeout='soon'")
 
 
 def test_settings_that_name_no_instance(says: Callable[..., str]) -> None:
     words = says(extra={"instance_id": None})
-    assert words.startswith("Settings: Connection 'fdi_default': instance_id=None: is not set")
+    assert words.startswith("Settings: instance_id=None: is not set")
 
 
 def test_settings_with_a_ca_file_that_is_not_there(says: Callable[..., str]) -> None:
