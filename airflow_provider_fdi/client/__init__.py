@@ -1,7 +1,6 @@
 """FDI over HTTP, without Airflow.
 
-The names below are loaded when they are first used, so that the errors, models and rules cost no
-``requests``.
+What needs ``requests`` is loaded when it is first used: errors, models and rules do without.
 """
 
 from __future__ import annotations
@@ -9,43 +8,45 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_fdi.client.cron import to_quartz
+from airflow_provider_fdi.client.errors import (
+    FdiAuthError,
+    FdiConflictError,
+    FdiConnectionError,
+    FdiError,
+    FdiInvalidRequestError,
+    FdiNotFoundError,
+    FdiPermissionError,
+    FdiProtocolError,
+    FdiResponseError,
+    FdiServerError,
+    FdiThrottledError,
+)
+from airflow_provider_fdi.client.models import (
+    BatchItem,
+    BatchResult,
+    Column,
+    CompositeInit,
+    Datasource,
+    ExecuteStatus,
+    Listing,
+    MappingColumn,
+    Run,
+    RunStep,
+    RunSteps,
+    Schedule,
+    TableMapping,
+    Task,
+    TaskCounts,
+    TaskMonitor,
+    TaskStatus,
+    TaskType,
+)
+
 if TYPE_CHECKING:
-    from airflow_provider_fdi.client.auth import AkSkAuth as AkSkAuth
-    from airflow_provider_fdi.client.auth import SdkAuth as SdkAuth
-    from airflow_provider_fdi.client.auth import StaticTokenAuth as StaticTokenAuth
-    from airflow_provider_fdi.client.auth import TokenAuth as TokenAuth
-    from airflow_provider_fdi.client.client import FdiClient as FdiClient
-    from airflow_provider_fdi.client.cron import to_quartz as to_quartz
-    from airflow_provider_fdi.client.errors import FdiAuthError as FdiAuthError
-    from airflow_provider_fdi.client.errors import FdiConflictError as FdiConflictError
-    from airflow_provider_fdi.client.errors import FdiConnectionError as FdiConnectionError
-    from airflow_provider_fdi.client.errors import FdiError as FdiError
-    from airflow_provider_fdi.client.errors import FdiInvalidRequestError as FdiInvalidRequestError
-    from airflow_provider_fdi.client.errors import FdiNotFoundError as FdiNotFoundError
-    from airflow_provider_fdi.client.errors import FdiPermissionError as FdiPermissionError
-    from airflow_provider_fdi.client.errors import FdiProtocolError as FdiProtocolError
-    from airflow_provider_fdi.client.errors import FdiResponseError as FdiResponseError
-    from airflow_provider_fdi.client.errors import FdiServerError as FdiServerError
-    from airflow_provider_fdi.client.errors import FdiThrottledError as FdiThrottledError
-    from airflow_provider_fdi.client.models import BatchItem as BatchItem
-    from airflow_provider_fdi.client.models import BatchResult as BatchResult
-    from airflow_provider_fdi.client.models import Column as Column
-    from airflow_provider_fdi.client.models import CompositeInit as CompositeInit
-    from airflow_provider_fdi.client.models import Datasource as Datasource
-    from airflow_provider_fdi.client.models import ExecuteStatus as ExecuteStatus
-    from airflow_provider_fdi.client.models import Listing as Listing
-    from airflow_provider_fdi.client.models import MappingColumn as MappingColumn
-    from airflow_provider_fdi.client.models import Run as Run
-    from airflow_provider_fdi.client.models import RunStep as RunStep
-    from airflow_provider_fdi.client.models import RunSteps as RunSteps
-    from airflow_provider_fdi.client.models import Schedule as Schedule
-    from airflow_provider_fdi.client.models import TableMapping as TableMapping
-    from airflow_provider_fdi.client.models import Task as Task
-    from airflow_provider_fdi.client.models import TaskCounts as TaskCounts
-    from airflow_provider_fdi.client.models import TaskMonitor as TaskMonitor
-    from airflow_provider_fdi.client.models import TaskStatus as TaskStatus
-    from airflow_provider_fdi.client.models import TaskType as TaskType
-    from airflow_provider_fdi.client.transport import RetryPolicy as RetryPolicy
+    from airflow_provider_fdi.client.auth import AkSkAuth, SdkAuth, StaticTokenAuth, TokenAuth
+    from airflow_provider_fdi.client.client import FdiClient
+    from airflow_provider_fdi.client.transport import RetryPolicy
 
 __all__ = [
     "AkSkAuth",
@@ -86,55 +87,23 @@ __all__ = [
     "to_quartz",
 ]
 
-_HOME = {
-    "auth": ("AkSkAuth", "SdkAuth", "StaticTokenAuth", "TokenAuth"),
-    "client": ("FdiClient",),
-    "cron": ("to_quartz",),
-    "errors": (
-        "FdiAuthError",
-        "FdiConflictError",
-        "FdiConnectionError",
-        "FdiError",
-        "FdiInvalidRequestError",
-        "FdiNotFoundError",
-        "FdiPermissionError",
-        "FdiProtocolError",
-        "FdiResponseError",
-        "FdiServerError",
-        "FdiThrottledError",
-    ),
-    "models": (
-        "BatchItem",
-        "BatchResult",
-        "Column",
-        "CompositeInit",
-        "Datasource",
-        "ExecuteStatus",
-        "Listing",
-        "MappingColumn",
-        "Run",
-        "RunStep",
-        "RunSteps",
-        "Schedule",
-        "TableMapping",
-        "Task",
-        "TaskCounts",
-        "TaskMonitor",
-        "TaskStatus",
-        "TaskType",
-    ),
-    "transport": ("RetryPolicy",),
+_HOME_OF = {
+    "AkSkAuth": "auth",
+    "FdiClient": "client",
+    "RetryPolicy": "transport",
+    "SdkAuth": "auth",
+    "StaticTokenAuth": "auth",
+    "TokenAuth": "auth",
 }
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
+    if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF})
+    return sorted({*globals(), *_HOME_OF})

@@ -29,7 +29,7 @@ def test_the_client_needs_no_airflow() -> None:
 
 
 def test_every_public_name_is_there() -> None:
-    for name in package._MODULE_OF:
+    for name in package.__all__:
         assert getattr(package, name).__name__ == name
         assert name in dir(package)
     with pytest.raises(AttributeError):
