@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_fdi.exceptions import FdiTriggerEventError
 from airflow_provider_fdi.version_compat import AirflowFailException
@@ -64,7 +64,7 @@ def defer_for(
     deadline: float | None,
     record: dict[str, Any] | None = None,
     terminate_on_kill: bool = False,
-) -> None:
+) -> NoReturn:
     """Defer ``operator`` until all waits are over; resumes in ``execute_complete``."""
     from airflow_provider_fdi.triggers.fdi import FdiWaitTrigger
 
@@ -85,3 +85,4 @@ def defer_for(
         method_name="execute_complete",
         timeout=backstop(deadline),
     )
+    raise AssertionError("defer() returned")

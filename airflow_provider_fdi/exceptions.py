@@ -24,8 +24,7 @@ class FdiDataGateFailed(AirflowException):
 
 
 class FdiTaskBusy(AirflowException):
-    """Another run is in progress and ``if_running="fail"``, or the task is started where it must be
-    stopped."""
+    """Another run is in progress and ``if_running="fail"``, or a task is started that must be stopped."""
 
 
 class FdiTimeout(AirflowException):
@@ -55,8 +54,7 @@ def ends_at_once_if_hopeless(method: F) -> F:
     """Let what no retry can mend end the task at once, with the service's own words.
 
     Refused requests, missing permission, no such task or instance and wrong credentials become
-    ``AirflowFailException``, chained from the ``FdiError``. Every other ``FdiError`` passes through
-        unwrapped.
+    ``AirflowFailException``, chained from the ``FdiError``. Every other ``FdiError`` passes through.
     """
 
     @wraps(method)
@@ -83,9 +81,4 @@ def no_retry_mends(error: FdiError) -> bool:
     )
 
     final = (FdiAuthError, FdiInvalidRequestError, FdiNotFoundError, FdiPermissionError)
-    return isinstance(error, final) and error.error_code not in WORTH_A_RETRY
-
-
-WORTH_A_RETRY = frozenset({"FDI.3016", "FDI.3019", "FDI.3020", "FDI.3026", "FDI.3027", "FDI.3028"})
-"""Refusals (HTTP 400) that speak of the moment rather than of the request: connectivity, start, stop,
-delete."""
+    return isinstance(error, final)

@@ -1,24 +1,40 @@
 """Reading the arguments of operators and the sensor: also as the text that a template renders them to.
 
-Every refusal is an ``FdiInvalidRequestError`` that names the field, the value and the rule, before anything
-is sent.
+Every refusal is an ``FdiInvalidRequestError`` that names the field, the value and the rule; nothing has been
+sent by then.
 """
 
 from __future__ import annotations
 
 import ast
 import json
+import math
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from airflow_provider_fdi.hooks.fdi import FdiHook
 
 
+T = TypeVar("T", bound=str)
+
+
+def make_hook(fdi_conn_id: str, project_id: str | None, instance_id: str | None) -> FdiHook:
+    """The hook of an operator.
+
+    :raises FdiInvalidRequestError: the place is what a template over nothing renders to.
+    """
+    from airflow_provider_fdi.hooks.fdi import FdiHook
+
+    not_empty("project_id", project_id)
+    not_empty("instance_id", instance_id)
+    return FdiHook(fdi_conn_id, project_id=project_id, instance_id=instance_id)
+
+
 def name_to_id(hook: FdiHook, fdi_task_id: str | None, fdi_task_name: str | None) -> str:
     """The id of a task given by id or by exact name.
 
-    :raises FdiInvalidRequestError: none or both given, or no task of this name.
+    :raises FdiInvalidRequestError: none or both given, or not exactly one task of this name.
     """
     from airflow_provider_fdi.client.errors import FdiInvalidRequestError
 
@@ -30,12 +46,7 @@ def name_to_id(hook: FdiHook, fdi_task_id: str | None, fdi_task_name: str | None
     if fdi_task_id:
         return given_id("fdi_task_id", fdi_task_id)
     not_empty("fdi_task_name", fdi_task_name)
-    task = hook.find_task(str(fdi_task_name))
-    if task is None:
-        raise FdiInvalidRequestError.local(
-            "list_tasks", "fdi_task_name", fdi_task_name, "no task has exactly this name"
-        )
-    return task.task_id
+    return hook.task_named(str(fdi_task_name)).task_id
 
 
 def given_id(field: str, value: Any) -> str:
@@ -50,8 +61,7 @@ def given_id(field: str, value: Any) -> str:
 
 
 def not_empty(field: str, value: Any) -> None:
-    """Refuse what a template renders to when its XCom is empty: it would be looked for, or created, under
-    this name.
+    """Refuse what a template renders to when its XCom is empty, before it is taken for a name or an id.
 
     :raises FdiInvalidRequestError: the value is the text ``None``.
     """
@@ -62,16 +72,17 @@ def not_empty(field: str, value: Any) -> None:
         raise FdiInvalidRequestError.local("", field, value, rule)
 
 
-def one_of(field: str, value: str, allowed: Collection[str]) -> str:
-    """``value`` if it is allowed.
+def one_of(field: str, value: Any, allowed: Collection[T]) -> T:
+    """The one of ``allowed`` that ``value`` is.
 
     :raises FdiInvalidRequestError: names the field, the value and what is allowed.
     """
     from airflow_provider_fdi.client.errors import FdiInvalidRequestError
 
-    if not isinstance(value, str) or value not in allowed:
-        raise FdiInvalidRequestError.local("", field, value, f"must be one of {', '.join(allowed)}")
-    return value
+    for one in allowed:
+        if isinstance(value, str) and value == one:
+            return one
+    raise FdiInvalidRequestError.local("", field, value, f"must be one of {', '.join(allowed)}")
 
 
 def number(field: str, value: Any, *, minimum: float = 0) -> float:
@@ -82,17 +93,35 @@ def number(field: str, value: Any, *, minimum: float = 0) -> float:
     from airflow_provider_fdi.client.errors import FdiInvalidRequestError
 
     try:
-        result = float(value)
+        result = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
-        raise FdiInvalidRequestError.local("", field, value, "must be a number") from None
+        result = math.nan
+    if math.isnan(result):
+        raise FdiInvalidRequestError.local("", field, value, "must be a number")
     if not minimum <= result < float("inf"):
         raise FdiInvalidRequestError.local("", field, value, f"must be a number of at least {minimum:g}")
     return result
 
 
+def whole(field: str, value: Any, *, minimum: int = 0) -> int:
+    """A whole number, also as the text that a template renders to.
+
+    :raises FdiInvalidRequestError: names the field, the value and the rule.
+    """
+    from airflow_provider_fdi.client.errors import FdiInvalidRequestError
+
+    result = number(field, value, minimum=minimum)
+    if not result.is_integer():
+        raise FdiInvalidRequestError.local("", field, value, "must be a whole number")
+    return int(result)
+
+
 def count(field: str, value: Any) -> int | None:
-    """A number of rows, or None for no bound."""
-    return None if value in (None, "", "None") else int(number(field, value))
+    """A number of rows; None, and not the text that an empty template renders to, for no bound.
+
+    :raises FdiInvalidRequestError: names the field, the value and the rule.
+    """
+    return None if value is None else whole(field, value)
 
 
 def boolean(field: str, value: Any) -> bool:

@@ -7,6 +7,7 @@ a task still waits. Airflow 3 reads that key itself; :meth:`get_link` serves Air
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote
 
 from airflow_provider_fdi.version_compat import BaseOperatorLink
 
@@ -51,24 +52,26 @@ def console_link(
     """The console's address for a task or one of its runs.
 
     ``console_url`` of the connection may hold ``{region}``, ``{project_id}``, ``{instance_id}``,
-        ``{task_id}`` and
-    ``{run_id}``; without placeholders the usual query is appended.
+    ``{task_id}`` and ``{run_id}``; without placeholders the usual query is appended.
     """
     values = {
-        "region": settings.region or "",
-        "project_id": project_id,
-        "instance_id": instance_id,
-        "task_id": fdi_task_id,
-        "run_id": fdi_run_id or "",
+        name: quote(value or "", safe="")
+        for name, value in (
+            ("region", settings.region),
+            ("project_id", project_id),
+            ("instance_id", instance_id),
+            ("task_id", fdi_task_id),
+            ("run_id", fdi_run_id),
+        )
     }
     url = settings.console_url
     if "{" in url:
         for name, value in values.items():
             url = url.replace("{" + name + "}", value)
         return url
-    run = f"&runId={fdi_run_id}" if fdi_run_id else ""
-    region = f"region={settings.region}&" if settings.region else ""
-    return f"{url}/?{region}instanceId={instance_id}#/fdi/tasks?taskId={fdi_task_id}{run}"
+    region = f"region={values['region']}&" if settings.region else ""
+    run = f"&runId={values['run_id']}" if fdi_run_id else ""
+    return f"{url}/?{region}instanceId={values['instance_id']}#/fdi/tasks?taskId={values['task_id']}{run}"
 
 
 def push_link(context: Context, link: type[FdiConsoleLink], url: str) -> None:

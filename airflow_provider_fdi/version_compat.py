@@ -1,7 +1,6 @@
 """The names of Airflow that this provider uses, and all it needs to know of differences between versions.
 
-On Airflow 3 they come straight from the task SDK, which every DAG file has loaded already; on Airflow 2
-through
+On Airflow 3 they come straight from the task SDK, which every DAG file has loaded already; on Airflow 2 from
 ``apache-airflow-providers-common-compat``.
 """
 
@@ -10,6 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+AIRFLOW_2 = False
 
 try:
     from airflow.sdk import BaseOperator, BaseOperatorLink, BaseSensorOperator, PokeReturnValue
@@ -33,6 +34,8 @@ except ImportError:
         conf,
     )
 
+    AIRFLOW_2 = True
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset, BaseHook, Connection, Context
     from airflow.triggers.base import BaseEventTrigger
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from airflow_provider_fdi.runs.record import Store
 
 __all__ = [
+    "AIRFLOW_2",
     "AirflowException",
     "AirflowFailException",
     "AirflowSensorTimeout",
@@ -87,8 +91,7 @@ def asset_state_accessors(store: Any) -> list[Any]:
 
 
 def mask_secrets(secrets: Iterable[str]) -> None:
-    """Have Airflow replace these texts in logs and rendered fields of this task, in the worker's main process
-    too.
+    """Have Airflow replace these texts in logs and rendered fields, in the worker's main process as well.
 
     Also where they are written as JSON or as Python text, once or twice over, as in ``task_detail``.
     """

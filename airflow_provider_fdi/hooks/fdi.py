@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -18,6 +18,7 @@ from airflow_provider_fdi.client.errors import (
     FdiInvalidRequestError,
     FdiNotFoundError,
     FdiPermissionError,
+    FdiResponseError,
 )
 from airflow_provider_fdi.get_provider_info import (
     AUTH_TYPES,
@@ -29,6 +30,7 @@ from airflow_provider_fdi.get_provider_info import (
     TIMEOUT,
     UI_FIELD_BEHAVIOUR,
 )
+from airflow_provider_fdi.links import console_link
 from airflow_provider_fdi.version_compat import BaseHook, async_connection, async_extra, mask_secrets
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ T = TypeVar("T")
 
 OLD_PREFIX = f"extra__{CONN_TYPE}__"
 """What forms of older Airflow versions put before the name of a custom field."""
+
+NO_SUCH_PROJECT = "FDI.3039"
 
 CREDENTIALS = {
     "aksk": {"login": "the access key (AK)", "password": "the secret key (SK)"},
@@ -449,6 +453,31 @@ def _make_auth(settings: FdiSettings, project_id: str | None) -> FdiAuth:
     )
 
 
+def only_task_named(name: str, tasks: Iterable[Task]) -> Task | None:
+    """The task of exactly this name, or None.
+
+    :raises FdiInvalidRequestError: several tasks have this name.
+    """
+    found = [task for task in tasks if task.task_name == name]
+    if len(found) > 1:
+        ids = ", ".join(task.task_id for task in found)
+        rule = f"must name one task, but {len(found)} have it ({ids}); use the id"
+        raise FdiInvalidRequestError.local("list_tasks", "fdi_task_name", name, rule)
+    return found[0] if found else None
+
+
+def existing_task_named(name: str, tasks: Iterable[Task]) -> Task:
+    """The task of exactly this name.
+
+    :raises FdiInvalidRequestError: no task has this name, or several have it.
+    """
+    task = only_task_named(name, tasks)
+    if task is None:
+        rule = "no task has exactly this name"
+        raise FdiInvalidRequestError.local("list_tasks", "fdi_task_name", name, rule)
+    return task
+
+
 async def connect(fdi_conn_id: str, project_id: str | None, instance_id: str | None) -> FdiClient:
     """The client inside a trigger: the connection is read without blocking the event loop."""
     import asyncio
@@ -511,13 +540,20 @@ class FdiHook(BaseHook):
 
         :raises FdiInvalidRequestError: several tasks have this name.
         """
-        found = [task for task in self.client.list_tasks(name=name) if task.task_name == name]
-        if len(found) > 1:
-            ids = ", ".join(task.task_id for task in found)
-            raise FdiInvalidRequestError.local(
-                "find_task", "name", name, f"must name one task, but {len(found)} have it ({ids}); use the id"
-            )
-        return found[0] if found else None
+        return only_task_named(name, self.client.list_tasks(name=name))
+
+    def task_named(self, name: str) -> Task:
+        """The task of exactly this name (ListTasks).
+
+        :raises FdiInvalidRequestError: no task has this name, or several have it.
+        """
+        return existing_task_named(name, self.client.list_tasks(name=name))
+
+    def console_link(self, fdi_task_id: str, fdi_run_id: str | None = None) -> str:
+        """The console's address for a task or one of its runs."""
+        return console_link(
+            self.settings, self.client.project_id, self.client.instance_id, fdi_task_id, fdi_run_id
+        )
 
     def test_connection(self) -> tuple[bool, str]:
         """Whether the connection works, and if not, which layer failed, first in the text.
@@ -543,7 +579,7 @@ class FdiHook(BaseHook):
         """Fields of the connection form for Airflow < 3.2; later ones read ``get_provider_info``."""
         from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
         from flask_babel import lazy_gettext
-        from wtforms import BooleanField, IntegerField, PasswordField, StringField
+        from wtforms import BooleanField, FloatField, PasswordField, StringField
         from wtforms.validators import Optional, any_of
 
         widgets: dict[str, Any] = {}
@@ -558,7 +594,7 @@ class FdiHook(BaseHook):
             if "boolean" in schema["type"]:
                 kind = BooleanField
             elif "number" in schema["type"]:
-                kind = IntegerField
+                kind = FloatField
             elif schema.get("format") == "password":
                 kind = PasswordField
             if "enum" in schema:
@@ -588,10 +624,11 @@ def _failed_layer(error: FdiError) -> str:
     if isinstance(error, FdiAuthError):
         # The login names the project, too.
         return "Project" if error.status == 404 else "Credentials"
-    if getattr(error, "error_code", "") == "FDI.3039":
+    if isinstance(error, FdiResponseError) and error.error_code == NO_SUCH_PROJECT:
         return "Project"
     if isinstance(error, FdiPermissionError):
         return "Permission"
-    if isinstance(error, FdiNotFoundError):
+    if isinstance(error, FdiNotFoundError) and error.error_code.startswith(("ROMA.", "FDI.")):
         return "Instance"
+    # Also a gateway that knows no such address: it has not come as far as looking for the instance.
     return "Service"

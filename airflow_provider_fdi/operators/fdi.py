@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,6 +18,7 @@ from airflow_provider_fdi.exceptions import (
     FdiRunFailed,
     FdiTaskBusy,
     FdiTimeout,
+    FdiTriggerEventError,
     ends_at_once_if_hopeless,
 )
 from airflow_provider_fdi.inputs import (
@@ -26,12 +27,25 @@ from airflow_provider_fdi.inputs import (
     dict_list,
     given_id,
     id_list,
+    make_hook,
     name_to_id,
     not_empty,
     number,
     one_of,
+    whole,
 )
-from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink, console_link, push_link
+from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink, push_link
+from airflow_provider_fdi.tasks import (
+    FEW,
+    TARGET_STATUS,
+    Note,
+    already_exists,
+    create_once,
+    describe,
+    require_stopped,
+    still_to_do,
+    watch_status,
+)
 from airflow_provider_fdi.version_compat import (
     AirflowSkipException,
     BaseOperator,
@@ -46,21 +60,17 @@ if TYPE_CHECKING:
     from airflow_provider_fdi.client.client import FdiClient
     from airflow_provider_fdi.client.models import BatchItem, Run, Task
     from airflow_provider_fdi.hooks.fdi import FdiHook
-    from airflow_provider_fdi.runs.record import Book, Store
+    from airflow_provider_fdi.runs.record import Book, RunRecord, Store
     from airflow_provider_fdi.runs.start import Ended, RunRequest
     from airflow_provider_fdi.runs.verdict import DataGate
-    from airflow_provider_fdi.runs.wait import Wait
+    from airflow_provider_fdi.runs.wait import Look, Wait
 
 LOCATE_IN_WORKER = 10.0
-"""Seconds for which a deferrable run looks for its row in the worker: most appear at once, and a deferral is
-dear."""
+"""Seconds for which a deferrable run looks for its row in the worker: most appear at once, and a deferral
+costs more than that."""
 LOCATE_INTERVAL = 2.0
 SHORTEST_INTERVAL = 0.01
-STOP_TIMEOUT = 60.0
-"""Seconds within which a task must be stopped after the service said that it will be."""
 KILL_TIMEOUT = 10.0
-LOOKS_AFTER_A_CREATE = (0.0, 0.3, 1.0, 2.0, 3.0, 4.0)
-"""Seconds before each look for a task whose creation was answered by nothing."""
 
 
 class FdiBaseOperator(BaseOperator):
@@ -74,8 +84,8 @@ class FdiBaseOperator(BaseOperator):
     template_fields: Sequence[str] = ("fdi_conn_id", "project_id", "instance_id")
     ui_color = "#fbe9e7"
     fields_with_secrets: Sequence[str] = ()
-    """Template fields in which values under secret-named keys are masked, before Airflow stores or logs
-    them."""
+    """Template fields in which values under secret-named keys are masked before Airflow stores or logs
+    what they hold."""
 
     def __init__(
         self,
@@ -92,9 +102,7 @@ class FdiBaseOperator(BaseOperator):
 
     @cached_property
     def hook(self) -> FdiHook:
-        from airflow_provider_fdi.hooks.fdi import FdiHook
-
-        return FdiHook(self.fdi_conn_id, project_id=self.project_id, instance_id=self.instance_id)
+        return make_hook(self.fdi_conn_id, self.project_id, self.instance_id)
 
     @property
     def client(self) -> FdiClient:
@@ -118,9 +126,7 @@ class FdiBaseOperator(BaseOperator):
         return name_to_id(self.hook, fdi_task_id, fdi_task_name)
 
     def _push_task_link(self, context: Context, fdi_task_id: str) -> None:
-        client = self.client
-        url = console_link(self.hook.settings, client.project_id, client.instance_id, fdi_task_id)
-        push_link(context, FdiTaskLink, url)
+        push_link(context, FdiTaskLink, self.hook.console_link(fdi_task_id))
 
 
 # --- run --------------------------------------------------------------------------------------------------
@@ -130,13 +136,14 @@ class FdiRunTaskOperator(FdiBaseOperator):
     """Run an FDI task once, exactly once, and wait for the result.
 
     Whatever process dies wherever, and whichever answer is lost, one chain of tries starts one run, unless
-    that run itself failed. The task's own schedule is left alone.
+    that run itself failed: with the task state store of Airflow >= 3.3. Without it (older versions, or
+    ``durable=False``) that holds within a try and its deferrals, and a retry joins a run in progress.
+    The task's own schedule is left alone.
 
     Returns the run record: ``fdi_task_id``, ``fdi_run_id``, ``status``, ``rows``, ``dirty_rows``, ``bytes``,
     ``dispatch_time``, ``start_time``, ``end_time`` (ms since the epoch), ``duration_ms``, ``remarks``,
-        ``joined``.
-    XCom also holds ``fdi_run_id`` as soon as it is known, and the record as ``fdi_run`` when the run has
-    failed.
+    ``joined``. XCom also holds ``fdi_run_id`` as soon as it is known, and the record as ``fdi_run`` when the
+    run has failed.
 
     Source: RunTask, ListMonitorLog, ListTasks, StopTask.
 
@@ -146,8 +153,8 @@ class FdiRunTaskOperator(FdiBaseOperator):
     :param deferrable: wait in the triggerer; ``[operators] default_deferrable`` when None.
     :param poll_interval: seconds between two looks.
     :param if_running: what to do about a run in progress that is not ours: ``wait`` until it ends, then start
-        ours;
-        ``join``: take it for ours, but never terminate it; ``fail``; ``skip``.
+        ours; ``join``: take it for ours, but never terminate it; ``fail``; ``skip``. Without a state store a
+        retry cannot tell whose a run is: there ``wait`` means ``join``.
     :param start_if_stopped: start the task (arm its schedule) if it is stopped.
     :param start_grace: seconds within which the service shows a run in its log after starting it.
     :param poll_failure_timeout: seconds for which looks may fail on end before the task fails.
@@ -155,13 +162,14 @@ class FdiRunTaskOperator(FdiBaseOperator):
     :param max_dirty_rows: fail if the run refused more rows.
     :param skip_if_empty: skip if the run moved no rows at all.
     :param durable: remember the run in the task state store (Airflow >= 3.3), so that a retry goes on with
-        it.
+        the run of the try before it.
     :param terminate_on_kill: terminate our run when the task is killed or times out.
 
     :raises FdiRunFailed: the run failed or was cancelled.
     :raises FdiDataGateFailed: it moved too few rows, or too many dirty ones.
     :raises FdiTaskBusy: another run is in progress and ``if_running="fail"``.
     :raises FdiTimeout: ``execution_timeout`` came while deferred.
+    :raises FdiStartError: FDI accepted a start, or left two unanswered, and no run appeared in the log.
     """
 
     template_fields: Sequence[str] = (
@@ -214,6 +222,7 @@ class FdiRunTaskOperator(FdiBaseOperator):
         self.durable = durable
         self.terminate_on_kill = terminate_on_kill
         self._book: Book | None = None
+        self._chain = 0
         self._summary: dict[str, Any] | None = None
 
     @ends_at_once_if_hopeless
@@ -231,22 +240,28 @@ class FdiRunTaskOperator(FdiBaseOperator):
         checked = check_event(event)
         book = Book.open(self._store(context), carried=checked.get("record"))
         if checked["status"] == TIMEOUT:
-            self._book = book
-            self._time_out(chain_of(context))
+            self._book, self._chain = book, chain_of(context)
+            self._time_out()
         # The task was named before the deferral; a lookup of the name now could fail for no good reason.
         known = book.in_hand.fdi_task_id if book.in_hand is not None else None
         return self._carry_on(context, book, known, steps_told=checked.get("steps_told") or ())
 
     def on_kill(self) -> None:
         """Terminate our run. Airflow calls this inside a signal handler: nothing of Airflow is used here."""
-        book = self._book
-        if not self.terminate_on_kill or book is None or book.record is None:
+        record = self._own_record
+        if not self.terminate_on_kill or record is None:
             return
         # In a thread of its own: the interrupted main thread may hold a lock of the session, and then this
         # must end rather than hang.
-        thread = threading.Thread(target=self._terminate_quietly, daemon=True)
+        thread = threading.Thread(target=self._terminate_quietly, args=(record,), daemon=True)
         thread.start()
         thread.join(KILL_TIMEOUT)
+        if thread.is_alive():
+            self.log.error(
+                "Terminating the run of FDI task %s takes longer than %g s; it may go on",
+                record.fdi_task_id,
+                KILL_TIMEOUT,
+            )
 
     # --- the way of a run -------------------------------------------------------------------------------
 
@@ -256,21 +271,25 @@ class FdiRunTaskOperator(FdiBaseOperator):
         from airflow_provider_fdi.client.errors import FdiError
         from airflow_provider_fdi.runs.report import StepLog
         from airflow_provider_fdi.runs.start import Busy, Ended, advance
-        from airflow_provider_fdi.runs.wait import ENDED, LOCATED, PollFailures, watch
+        from airflow_provider_fdi.runs.wait import ENDED, LOCATED, PollFailures, Wait, look_at, watch
 
-        self._book = book
         # Read before anything is sent: a gate that cannot be must not be noticed after the run.
         interval = number("poll_interval", self.poll_interval, minimum=SHORTEST_INTERVAL)
         failure_timeout = number("poll_failure_timeout", self.poll_failure_timeout)
         self._gate()
         request = self._request(context, known)
+        # The client is made by now: on_kill could not read a connection.
         self._push_task_link(context, request.fdi_task_id)
+        self._book, self._chain = book, request.chain
         told: str | None = None
         steps = StepLog(self.log.info, None)
         failures = PollFailures(failure_timeout)
         while True:
+            look: Look | None = None
             try:
                 step = advance(self.client, book, request)
+                if isinstance(step, Wait) and step.until == ENDED and not self.wait_for_completion:
+                    look = look_at(self.client, step)
             except FdiError as error:
                 if book.in_hand is None:
                     raise
@@ -290,21 +309,10 @@ class FdiRunTaskOperator(FdiBaseOperator):
             if isinstance(step, Ended):
                 steps.tell_run(step.run)
                 return self._conclude(context, book, request.fdi_task_id, step)
-            if step.until == ENDED and not self.wait_for_completion:
-                return self._describe_started(context, request.fdi_task_id, step)
-            if step.until == LOCATED:
-                pause = min(interval, LOCATE_INTERVAL)
-                limit = time.monotonic() + LOCATE_IN_WORKER if self.deferrable else None
-                look = watch(
-                    self.client,
-                    step,
-                    poll_interval=pause,
-                    poll_failure_timeout=failure_timeout,
-                    until=limit,
-                    look_first=True,
-                )
-                if look is not None:
-                    continue
+            if look is not None:
+                return self._describe_started(context, book, step, look)
+            if step.until == LOCATED and self._is_over_soon(step, interval, failure_timeout):
+                continue
             if self.deferrable:
                 self._defer(context, book, step, interval, failure_timeout)
             watch(
@@ -315,25 +323,35 @@ class FdiRunTaskOperator(FdiBaseOperator):
                 on_look=steps.tell,
             )
 
+    def _is_over_soon(self, wait: Wait, interval: float, failure_timeout: float) -> bool:
+        """Wait for our row here; for a while only if the triggerer can wait for it instead."""
+        from airflow_provider_fdi.runs.wait import watch
+
+        look = watch(
+            self.client,
+            wait,
+            poll_interval=min(interval, LOCATE_INTERVAL),
+            poll_failure_timeout=failure_timeout,
+            until=time.monotonic() + LOCATE_IN_WORKER if self.deferrable else None,
+            look_first=True,
+        )
+        return look is not None
+
     def _request(self, context: Context, known: str | None) -> RunRequest:
         from airflow_provider_fdi.runs.start import IF_RUNNING, RunRequest
 
-        ti = context["ti"]
         policy = one_of("if_running", self.if_running, IF_RUNNING)
-        start_grace = number("start_grace", self.start_grace)
-        start_if_stopped = boolean("start_if_stopped", self.start_if_stopped)
-        try_number = int(getattr(ti, "try_number", 1) or 1)
+        try_number = int(getattr(context["ti"], "try_number", 1) or 1)
         if policy == "wait" and try_number > 1 and self.durable and self._store(context) is None:
-            # Without a state store a retry cannot know its own run from another's: it joins what is in
-            # progress.
+            # Without a state store a retry cannot know its own run from another's.
             policy = "join"
         return RunRequest(
+            start_grace=number("start_grace", self.start_grace),
+            start_if_stopped=boolean("start_if_stopped", self.start_if_stopped),
             fdi_task_id=known or self._task_id_of(self.fdi_task_id, self.fdi_task_name),
             chain=chain_of(context),
             try_number=try_number,
-            if_running=policy,  # type: ignore[arg-type]
-            start_grace=start_grace,
-            start_if_stopped=start_if_stopped,
+            if_running=policy,
         )
 
     def _gate(self) -> DataGate:
@@ -348,9 +366,14 @@ class FdiRunTaskOperator(FdiBaseOperator):
     def _store(self, context: Context) -> Store | None:
         return task_state_store(context) if self.durable else None
 
+    @property
+    def _own_record(self) -> RunRecord | None:
+        """The record of this execution's run, not of one that was cleared."""
+        record = None if self._book is None else self._book.record
+        return record if record is not None and record.chain == self._chain else None
+
     def _announce(self, context: Context, fdi_task_id: str, run_id: str) -> None:
-        client = self.client
-        url = console_link(self.hook.settings, client.project_id, client.instance_id, fdi_task_id, run_id)
+        url = self.hook.console_link(fdi_task_id, run_id)
         self.log.info("Run %s of FDI task %s", run_id, fdi_task_id)
         self.log.info("Console: %s", url)
         context["ti"].xcom_push(key="fdi_run_id", value=run_id)
@@ -378,10 +401,7 @@ class FdiRunTaskOperator(FdiBaseOperator):
         if not self.wait_for_completion:
             return summary
         if verdict.outcome(run) is not verdict.Outcome.SUCCESS:
-            client = self.client
-            url = console_link(
-                self.hook.settings, client.project_id, client.instance_id, fdi_task_id, run.run_id
-            )
+            url = self.hook.console_link(fdi_task_id, run.run_id)
             raise FdiRunFailed(report.failure_text(run, fdi_task_id, link=url))
         judgement, reason = verdict.judge_data(run, self._gate())
         if judgement is verdict.GateVerdict.SKIP:
@@ -390,6 +410,18 @@ class FdiRunTaskOperator(FdiBaseOperator):
             # Remembered, so that the next try starts a new run instead of taking this one's success.
             book.update(closed=True)
             raise FdiDataGateFailed(f"Run {run.run_id} of FDI task {fdi_task_id} succeeded, but {reason}.")
+        return summary
+
+    def _describe_started(self, context: Context, book: Book, wait: Wait, look: Look) -> dict[str, Any]:
+        from airflow_provider_fdi.runs.report import run_summary
+        from airflow_provider_fdi.runs.verdict import find_run
+
+        run = find_run(look.runs, wait.run_id or "")
+        if run is None:
+            raise LookupError(f"run {wait.run_id} is missing from the look for it")
+        joined = book.record is not None and book.record.joined
+        summary = run_summary(run, wait.fdi_task_id, joined=joined)
+        self._tell_outlets(context, summary)
         return summary
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
@@ -405,57 +437,39 @@ class FdiRunTaskOperator(FdiBaseOperator):
 
             tell_outlets(context, self.outlets, summary)
 
-    def _describe_started(self, context: Context, fdi_task_id: str, step: Wait) -> dict[str, Any]:
-        from airflow_provider_fdi.runs.report import run_summary
-        from airflow_provider_fdi.runs.verdict import find_run
-        from airflow_provider_fdi.runs.wait import look_at
-
-        run = find_run(look_at(self.client, step).runs, step.run_id or "")
-        joined = self._book is not None and self._book.record is not None and self._book.record.joined
-        summary = run_summary(run, fdi_task_id, joined=joined) if run else {"fdi_run_id": step.run_id}
-        self._tell_outlets(context, summary)
-        return summary
-
     def _defer(
         self, context: Context, book: Book, step: Wait, interval: float, failure_timeout: float
-    ) -> None:
-        deadline = deadline_of(context, self.execution_timeout)
-        record = None if book.record is None else book.record.to_json()
+    ) -> NoReturn:
         defer_for(
             self,
             [step],
             poll_interval=interval,
             poll_failure_timeout=failure_timeout,
-            deadline=deadline,
-            record=record,
+            deadline=deadline_of(context, self.execution_timeout),
+            record=None if book.record is None else book.record.to_json(),
             terminate_on_kill=self.terminate_on_kill,
         )
 
-    def _time_out(self, chain: int) -> NoReturn:
+    def _time_out(self) -> NoReturn:
         from airflow_provider_fdi.client.errors import FdiError
         from airflow_provider_fdi.runs.stop import terminate_own_run
 
         over = f"execution_timeout={self.execution_timeout} is over."
-        record = self._book.record if self._book is not None else None
         if not self.terminate_on_kill:
             raise FdiTimeout(over)
-        if record is None or record.chain != chain:
-            raise FdiTimeout(f"{over} There was no run of ours to terminate.")
         try:
-            run_id = terminate_own_run(self.client, record)
+            run_id = terminate_own_run(self.client, self._own_record)
         except FdiError as error:
             raise FdiTimeout(f"{over} The run could not be terminated, it may go on: {error}") from error
-        ended = f"Run {run_id} was terminated." if run_id else "There was no run of ours to terminate."
+        ended = f"Run {run_id} was terminated." if run_id else "No run of ours was going on."
         raise FdiTimeout(f"{over} {ended}")
 
-    def _terminate_quietly(self) -> None:
+    def _terminate_quietly(self, record: RunRecord) -> None:
         from airflow_provider_fdi.client.errors import FdiError
         from airflow_provider_fdi.runs.stop import terminate_own_run
 
-        if self._book is None:
-            return
         try:
-            terminate_own_run(self.client, self._book.record)
+            terminate_own_run(self.client, record)
         except FdiError as error:
             self.log.error("The run could not be terminated, it may go on: %s", error)
 
@@ -464,106 +478,6 @@ class FdiRunTaskOperator(FdiBaseOperator):
 
 CREATE_KEY = "fdi_create"
 IF_EXISTS = ("fail", "reuse", "update")
-
-
-def create_once(
-    hook: FdiHook, name: str, create: Callable[[], str | None], store: Store | None, chain: int
-) -> tuple[str, Task | None]:
-    """Create the task ``name`` unless it exists: its id, and the task if it was there before.
-
-    A creation whose answer was lost is settled by looking for the name, in this try or, where Airflow has a
-    state store, in the next: what was absent when the intent was written is ours.
-
-    :raises FdiError: the service refused, or no task appeared although it answered.
-    """
-    from airflow_provider_fdi.client.errors import FdiError, FdiProtocolError
-
-    existing = hook.find_task(name)
-    intent = {"task_name": name, "chain": chain}
-    if existing is not None:
-        ours = store is not None and store.get(CREATE_KEY) == intent
-        return existing.task_id, None if ours else existing
-    if store is not None:
-        store.set(CREATE_KEY, intent)
-    try:
-        task_id = create()
-    except FdiError as error:
-        if not error.ambiguous:
-            if store is not None:
-                # What appears under this name from now on is somebody else's.
-                store.set(CREATE_KEY, {})
-            raise
-        task_id = _look_for_created(hook, name)
-        if task_id is None:
-            raise
-        hook.log.warning("The creation of FDI task %r was not answered, but it exists: %s", name, error)
-        return task_id, None
-    # Some versions answer a create with nothing at all.
-    task_id = task_id or _look_for_created(hook, name)
-    if task_id is None:
-        raise FdiProtocolError(
-            f"create: the service accepted task {name!r} without telling its id,"
-            " and no task has exactly this name",
-            operation="create_task",
-            ids={"task_name": name},
-        )
-    return task_id, None
-
-
-def already_exists(name: str, task_id: str) -> FdiAlreadyExists:
-    return FdiAlreadyExists(
-        f"FDI task {name!r} exists already, with id {task_id} (if_exists='fail')."
-        " Set if_exists to 'reuse' or 'update', or choose another name."
-    )
-
-
-def _look_for_created(hook: FdiHook, name: str) -> str | None:
-    for pause in LOOKS_AFTER_A_CREATE:
-        time.sleep(pause)
-        task = hook.find_task(name)
-        if task is not None:
-            return task.task_id
-    return None
-
-
-def stop_and_wait(client: FdiClient, fdi_task_id: str) -> None:
-    """Stop a task and wait until it is stopped.
-
-    :raises FdiTaskBusy: it cannot be stopped.
-    """
-    from airflow_provider_fdi.runs.wait import ACTIVATED, Wait, watch
-
-    failed = still_to_do(client, client.stop_tasks([fdi_task_id]).failed, "stop")
-    if failed:
-        raise FdiTaskBusy(f"FDI task {_describe_item(failed[0])}")
-    stopped = watch(
-        client,
-        Wait(fdi_task_id, ACTIVATED, statuses=(TARGET_STATUS["stop"],)),
-        poll_interval=1.0,
-        poll_failure_timeout=STOP_TIMEOUT,
-        until=time.monotonic() + STOP_TIMEOUT,
-        look_first=True,
-    )
-    if stopped is None:
-        raise FdiTaskBusy(f"FDI task {fdi_task_id} is not stopped {STOP_TIMEOUT:g} s after it was told to.")
-
-
-def require_stopped(client: FdiClient, task: Task, stop_first: bool, what: str) -> bool:
-    """See to it that a task is stopped; whether it was started before.
-
-    :raises FdiTaskBusy: it is started and ``stop_first`` is not set.
-    """
-    from airflow_provider_fdi.client.models import TaskStatus
-
-    if task.status is not TaskStatus.RUNNING:
-        return False
-    if not stop_first:
-        raise FdiTaskBusy(
-            f"FDI task {task.task_id} ({task.task_name}) is started; FDI can {what} it only when it is"
-            " stopped. Stop it, or set stop_first=True."
-        )
-    stop_and_wait(client, task.task_id)
-    return True
 
 
 class FdiCreateTaskOperator(FdiBaseOperator):
@@ -638,9 +552,8 @@ class FdiCreateTaskOperator(FdiBaseOperator):
             task = client.create_task(**body)
             return task.task_id if task is not None else None
 
-        task_id, existing = create_once(
-            self.hook, self.fdi_task_name, create, task_state_store(context), chain_of(context)
-        )
+        note = Note.of(context, CREATE_KEY, task_name=self.fdi_task_name)
+        task_id, existing = create_once(self.hook, self.fdi_task_name, create, note)
         self._push_task_link(context, task_id)
         if existing is None:
             self.log.info("Created FDI task %s (%s)", task_id, self.fdi_task_name)
@@ -658,7 +571,8 @@ class FdiCreateTaskOperator(FdiBaseOperator):
         from airflow_provider_fdi.client import rules
         from airflow_provider_fdi.client.task_detail import to_json_text
 
-        not_empty("fdi_task_name", self.fdi_task_name)
+        for field in ("fdi_task_name", "description", "task_tag"):
+            not_empty(field, getattr(self, field))
         return {
             "task_name": rules.task_name(self.fdi_task_name, field="fdi_task_name"),
             "task_type": rules.task_type(self.fdi_task_type, field="fdi_task_type"),
@@ -759,9 +673,8 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
     @ends_at_once_if_hopeless
     def execute(self, context: Context) -> str:
         self._check()
-        task_id, existing = create_once(
-            self.hook, self.fdi_task_name, self._create, task_state_store(context), chain_of(context)
-        )
+        note = Note.of(context, CREATE_KEY, task_name=self.fdi_task_name)
+        task_id, existing = create_once(self.hook, self.fdi_task_name, self._create, note)
         self._push_task_link(context, task_id)
         if existing is None:
             self.log.info("Created composite FDI task %s (%s)", task_id, self.fdi_task_name)
@@ -788,7 +701,8 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
         one_of("if_exists", self.if_exists, IF_EXISTS)
         for field in ("stop_first", "repulling_snapshot", "auto_mapping"):
             boolean(field, getattr(self, field))
-        not_empty("fdi_task_name", self.fdi_task_name)
+        for field in ("fdi_task_name", "server_id", "description", "task_tag"):
+            not_empty(field, getattr(self, field))
         rules.task_name(self.fdi_task_name, field="fdi_task_name")
         rules.operation_types(self._operation_types())
         given_id("source_datasource_id", self.source_datasource_id)
@@ -857,24 +771,6 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
 # --- start and stop in batches ----------------------------------------------------------------------------
 
 BATCH_KEY = "fdi_batch"
-TARGET_STATUS = {"start": "RUNNING", "stop": "STOPPED"}
-
-
-def _describe_item(item: BatchItem) -> str:
-    name = f" ({item.task_name})" if item.task_name else ""
-    return f"{item.task_id}{name}: {item.error_code} {item.error_msg}".rstrip()
-
-
-def still_to_do(client: FdiClient, failed: Sequence[BatchItem], action: str) -> list[BatchItem]:
-    """The failures of a batch that are none: FDI refuses to start what is started already, and the like."""
-    from airflow_provider_fdi.runs.wait import task_state
-
-    real = []
-    for item in failed:
-        task, _ = task_state(client, item.task_id)
-        if task is None or task.status.value != TARGET_STATUS[action]:
-            real.append(item)
-    return real
 
 
 class FdiBatchOperator(FdiBaseOperator):
@@ -889,7 +785,8 @@ class FdiBatchOperator(FdiBaseOperator):
     :param action: ``start`` (arm the schedule, or begin to stream) or ``stop``.
     :param fdi_task_ids: ids of the tasks; or
     :param fdi_task_names: their exact names.
-    :param wait_for_status: wait until every task reports the new status.
+    :param wait_for_status: wait until every task reports the new status, without end unless
+        ``execution_timeout`` is given.
     :param on_partial_failure: ``fail`` the task, or ``warn`` in its log.
     :param max_parallel_requests: how many requests may be in flight at once.
     :param deferrable: wait in the triggerer; ``[operators] default_deferrable`` when None.
@@ -939,38 +836,34 @@ class FdiBatchOperator(FdiBaseOperator):
     @ends_at_once_if_hopeless
     def execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_fdi.client import rules
-        from airflow_provider_fdi.runs.wait import ACTIVATED, Wait, watch
+        from airflow_provider_fdi.runs.wait import ACTIVATED, Wait
 
         rules.action(self.action)
         one_of("on_partial_failure", self.on_partial_failure, ("fail", "warn"))
         interval = number("poll_interval", self.poll_interval, minimum=SHORTEST_INTERVAL)
         failure_timeout = number("poll_failure_timeout", self.poll_failure_timeout)
         wait_for_status = boolean("wait_for_status", self.wait_for_status)
-        parallel = int(number("max_parallel_requests", self.max_parallel_requests, minimum=1))
+        parallel = whole("max_parallel_requests", self.max_parallel_requests, minimum=1)
         ids = self._ids()
         result = self._operate(context, ids, parallel)
         if wait_for_status and result["succeeded"]:
-            waits = [
-                Wait(task_id, ACTIVATED, statuses=(TARGET_STATUS[self.action],))
-                for task_id in result["succeeded"]
-            ]
             if self.deferrable:
+                status = TARGET_STATUS[self.action]
                 defer_for(
                     self,
-                    waits,
+                    [Wait(task_id, ACTIVATED, statuses=(status,)) for task_id in result["succeeded"]],
                     poll_interval=interval,
                     poll_failure_timeout=failure_timeout,
                     deadline=deadline_of(context, self.execution_timeout),
                     record=result,
                 )
-            for wait in waits:
-                watch(
-                    self.client,
-                    wait,
-                    poll_interval=interval,
-                    poll_failure_timeout=failure_timeout,
-                    look_first=True,
-                )
+            watch_status(
+                self.client,
+                result["succeeded"],
+                self.action,
+                poll_interval=interval,
+                poll_failure_timeout=failure_timeout,
+            )
         return self._conclude(result)
 
     @ends_at_once_if_hopeless
@@ -983,11 +876,15 @@ class FdiBatchOperator(FdiBaseOperator):
                 f"Not all tasks report {TARGET_STATUS[self.action]!r} within execution_timeout="
                 f"{self.execution_timeout}."
             )
-        return self._conclude(checked["record"])
+        result = checked.get("record")
+        if not isinstance(result, Mapping) or {"succeeded", "failed"} - result.keys():
+            raise FdiTriggerEventError(f"The trigger's event lacks the result of the batch: {event!r}")
+        return self._conclude(dict(result))
 
     def _ids(self) -> list[str]:
         from airflow_provider_fdi.client import rules
         from airflow_provider_fdi.client.errors import FdiInvalidRequestError
+        from airflow_provider_fdi.hooks.fdi import existing_task_named
 
         if (self.fdi_task_ids is None) == (self.fdi_task_names is None):
             raise FdiInvalidRequestError.local(
@@ -996,17 +893,12 @@ class FdiBatchOperator(FdiBaseOperator):
         if self.fdi_task_ids is not None:
             return [rules.identifier(i, "fdi_task_ids") for i in id_list("fdi_task_ids", self.fdi_task_ids)]
         names = id_list("fdi_task_names", self.fdi_task_names)
-        if len(names) <= 3:
+        if len(names) <= FEW:
             return [name_to_id(self.hook, None, name) for name in names]
-        known: dict[str, list[str]] = {}
+        known: dict[str | None, list[Task]] = {}
         for task in self.client.list_tasks():
-            known.setdefault(task.task_name or "", []).append(task.task_id)
-        for name in names:
-            found = known.get(name, [])
-            if len(found) != 1:
-                rule = "no task has exactly this name" if not found else f"{len(found)} tasks have this name"
-                raise FdiInvalidRequestError.local("list_tasks", "fdi_task_names", name, rule)
-        return [known[name][0] for name in names]
+            known.setdefault(task.task_name, []).append(task)
+        return [existing_task_named(name, known.get(name, ())).task_id for name in names]
 
     def _operate(self, context: Context, ids: list[str], parallel: int) -> dict[str, Any]:
         from airflow_provider_fdi.client.errors import FdiError
@@ -1157,19 +1049,17 @@ class FdiCreateScheduleOperator(FdiBaseOperator):
         plan = self._checked_plan()
         one_of("if_exists", self.if_exists, IF_EXISTS)
         fdi_task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
-        client, store = self.client, task_state_store(context)
+        client = self.client
         self._push_task_link(context, fdi_task_id)
         existing = client.get_schedule(fdi_task_id)
-        intent = {"fdi_task_id": fdi_task_id, "chain": chain_of(context)}
+        note = Note.of(context, SCHEDULE_KEY, fdi_task_id=fdi_task_id)
         if existing is None:
-            if store is not None:
-                store.set(SCHEDULE_KEY, intent)
+            note.leave()
             try:
                 return client.create_schedule(fdi_task_id, **plan).dispatch_id
             except FdiError as error:
                 if not error.ambiguous:
-                    if store is not None:
-                        store.set(SCHEDULE_KEY, {})
+                    note.take_back()
                     raise
                 # A task has one schedule, so what is there now is what we sent.
                 made = client.get_schedule(fdi_task_id)
@@ -1183,8 +1073,7 @@ class FdiCreateScheduleOperator(FdiBaseOperator):
             for field, value in wanted.items()
             if value is not None and (told := getattr(existing, field)) != value
         }
-        ours = store is not None and store.get(SCHEDULE_KEY) == intent
-        if self.if_exists == "fail" and not ours:
+        if self.if_exists == "fail" and not note.is_left:
             raise FdiAlreadyExists(
                 f"FDI task {fdi_task_id} has schedule {existing.dispatch_id} already (if_exists='fail')."
                 " Set if_exists to 'update' or 'reuse'."
@@ -1213,6 +1102,7 @@ class FdiCreateScheduleOperator(FdiBaseOperator):
             )
         start = rules.start_time(self.start_time) if self.start_time not in (None, "") else None
         for field in ("remark", "cron_timezone"):
+            not_empty(field, getattr(self, field))
             if getattr(self, field) is not None:
                 rules.text(getattr(self, field), field, operation="create_schedule", minimum=0)
         plan: dict[str, Any] = {"start_time": start, "remark": self.remark}
@@ -1318,6 +1208,7 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
 
     @ends_at_once_if_hopeless
     def execute(self, context: Context) -> str:
+        from airflow_provider_fdi.client import rules
         from airflow_provider_fdi.client.errors import FdiError
 
         changes = self._checked_changes()
@@ -1336,6 +1227,11 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
             "task_tag": task.task_tag,
             **changes,
         }
+        # What stays as it is, too: a task must not be stopped for a request that is then refused here.
+        rules.task_name(body["task_name"])
+        rules.task_type(body["task_type"])
+        for field in ("source_datasource_id", "target_datasource_id"):
+            rules.identifier(body[field], field)
         was_started = restart and self._was_started(context, task)
         require_stopped(client, task, stop_first, "update")
         try:
@@ -1356,6 +1252,8 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
         from airflow_provider_fdi.client import rules
         from airflow_provider_fdi.client.task_detail import to_json_text
 
+        for field in ("new_fdi_task_name", "description", "task_tag"):
+            not_empty(field, getattr(self, field))
         changes = {
             "task_detail": to_json_text(self.task_detail),
             "description": rules.description(self.description),
@@ -1367,7 +1265,7 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
             changes["task_type"] = rules.task_type(self.fdi_task_type, field="fdi_task_type")
         for field in ("source_datasource_id", "target_datasource_id"):
             if getattr(self, field):
-                changes[field] = rules.identifier(getattr(self, field), field)
+                changes[field] = given_id(field, getattr(self, field))
         return {field: value for field, value in changes.items() if value is not None}
 
     def _was_started(self, context: Context, task: Task) -> bool:
@@ -1376,13 +1274,10 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
         from airflow_provider_fdi.client.models import TaskStatus
 
         started = task.status is TaskStatus.RUNNING
-        store = task_state_store(context)
-        if store is None:
-            return started
-        note = {"chain": chain_of(context), "fdi_task_id": task.task_id}
+        note = Note.of(context, UPDATE_KEY, fdi_task_id=task.task_id)
         if started:
-            store.set(UPDATE_KEY, note)
-        return started or store.get(UPDATE_KEY) == note
+            note.leave()
+        return started or note.is_left
 
     def _start_again(self, task_id: str) -> str | None:
         """Start the task; if that fails, why."""
@@ -1396,7 +1291,7 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
         else:
             if not failed:
                 return None
-            reason = _describe_item(failed[0])
+            reason = describe(failed[0])
         self.log.error("FDI task %s is left stopped: %s", task_id, reason)
         return reason
 
@@ -1408,7 +1303,12 @@ class FdiResetCompositeTaskOperator(FdiBaseOperator):
 
     :param fdi_task_id: id of the task; or
     :param fdi_task_name: its exact name.
-    :param date_from: a datetime, ISO text or ms since the epoch; None: from the beginning.
+    :param date_from: a datetime, ISO text or ms since the epoch; None, and not the text that an empty
+        template renders to: from the beginning.
+
+    Returns the task's id.
+
+    :raises FdiResponseError: the service refuses, for instance because the task is started.
     """
 
     template_fields: Sequence[str] = (
@@ -1436,8 +1336,8 @@ class FdiResetCompositeTaskOperator(FdiBaseOperator):
     def execute(self, context: Context) -> str:
         from airflow_provider_fdi.client import rules
 
-        given = self.date_from not in (None, "", "None")
-        date_from = rules.parse_time_ms(self.date_from, "date_from") if given else None
+        # All changes again from the beginning is nothing that a template over nothing may lead to.
+        date_from = None if self.date_from is None else rules.parse_time_ms(self.date_from, "date_from")
         task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
         self._push_task_link(context, task_id)
         self.client.reset_composite_task(task_id, date_from=date_from)
@@ -1508,10 +1408,11 @@ class FdiTestDatasourceOperator(FdiBaseOperator):
         from airflow_provider_fdi.client.task_detail import secret_values
 
         client = self.client
-        source = client.get_datasource(self.datasource_id)
+        datasource_id = given_id("datasource_id", self.datasource_id)
+        source = client.get_datasource(datasource_id)
         mask_secrets(secret_values(source.content))
         works = client.test_datasource(
-            self.datasource_id,
+            datasource_id,
             datasource_name=source.datasource_name or "",
             datasource_type=source.datasource_type or "",
             app_id=source.app_id or "",
@@ -1520,7 +1421,7 @@ class FdiTestDatasourceOperator(FdiBaseOperator):
         )
         if not works:
             raise FdiDatasourceUnreachable(
-                f"FDI cannot reach data source {self.datasource_id} ({source.datasource_name})."
+                f"FDI cannot reach data source {datasource_id} ({source.datasource_name})."
             )
         return works
 
@@ -1566,31 +1467,27 @@ class FdiDeleteTaskOperator(FdiBaseOperator):
         from airflow_provider_fdi.client.errors import FdiNotFoundError
 
         stop_first = boolean("stop_first", self.stop_first)
-        may_miss = boolean("missing_ok", self.missing_ok) or self._deleting(context)
-        client = self.client
-        by_name = self.fdi_task_name if may_miss and not self.fdi_task_id else None
-        if by_name and self.hook.find_task(by_name) is None:
-            self.log.info("FDI task %r is not there", by_name)
-            return
-        task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
+        note = Note.of(context, DELETE_KEY, fdi_task=self.fdi_task_id or self.fdi_task_name)
+        # What an earlier try was about to delete may be gone.
+        may_miss = boolean("missing_ok", self.missing_ok) or note.is_left
+        task: Task | None
         try:
-            require_stopped(client, client.get_task(task_id), stop_first, "delete")
-            self._deleting(context, True)
-            client.delete_task(task_id)
-        except FdiNotFoundError as error:
-            # Missing after a request that was repeated: the one before it, whose answer was lost, deleted it.
-            if not may_miss and not (error.operation == "delete_task" and error.attempts > 1):
+            task = self._task(may_miss)
+            if task is not None:
+                require_stopped(self.client, task, stop_first, "delete")
+                note.leave()
+                self.client.delete_task(task.task_id)
+        except FdiNotFoundError:
+            if not may_miss:
                 raise
-            self.log.info("FDI task %s is not there", task_id)
-            return
-        self.log.info("Deleted FDI task %s", task_id)
+            task = None
+        if task is None:
+            self.log.info("FDI task %s is not there", self.fdi_task_id or self.fdi_task_name)
+        else:
+            self.log.info("Deleted FDI task %s (%s)", task.task_id, task.task_name)
 
-    def _deleting(self, context: Context, now: bool = False) -> bool:
-        """Whether an earlier try got as far as deleting the task; ``now`` writes it down."""
-        store = task_state_store(context)
-        if store is None:
-            return False
-        note = {"chain": chain_of(context), "fdi_task": self.fdi_task_id or self.fdi_task_name}
-        if now:
-            store.set(DELETE_KEY, note)
-        return now or store.get(DELETE_KEY) == note
+    def _task(self, may_miss: bool) -> Task | None:
+        if may_miss and self.fdi_task_name and not self.fdi_task_id:
+            not_empty("fdi_task_name", self.fdi_task_name)
+            return self.hook.find_task(self.fdi_task_name)
+        return self.client.get_task(self._task_id_of(self.fdi_task_id, self.fdi_task_name))

@@ -30,6 +30,7 @@ from airflow_provider_fdi.client.errors import (
     FdiResponseError,
 )
 from airflow_provider_fdi.client.models import ExecuteStatus, TaskMonitor
+from airflow_provider_fdi.client.rules import PAGE_SIZE
 from airflow_provider_fdi.runs import verdict
 from airflow_provider_fdi.runs.wait import (
     COMPLETED,
@@ -54,7 +55,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PAGE_SIZE = 999
 PARALLEL_LOOKS = 10
 """Requests in flight at once."""
 LOOK_TIME = 0.02

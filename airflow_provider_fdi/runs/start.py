@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from airflow_provider_fdi.client.errors import (
     FdiConflictError,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 IfRunning = Literal["wait", "join", "fail", "skip"]
-IF_RUNNING = ("wait", "join", "fail", "skip")
+IF_RUNNING: tuple[IfRunning, ...] = get_args(IfRunning)
 
 ALREADY_STARTED = "FDI.3023"
 

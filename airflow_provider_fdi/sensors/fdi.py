@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 from airflow_provider_fdi.deferral import check_event, deadline_of, defer_for
 from airflow_provider_fdi.exceptions import (
     FdiRunFailed,
+    FdiTimeout,
     FdiTriggerEventError,
     ends_at_once_if_hopeless,
     no_retry_mends,
 )
-from airflow_provider_fdi.inputs import given_id, id_list, name_to_id, number
-from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink, console_link, push_link
+from airflow_provider_fdi.inputs import given_id, id_list, make_hook, name_to_id, number
+from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink, push_link
 from airflow_provider_fdi.version_compat import (
     AirflowFailException,
     AirflowSensorTimeout,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from airflow_provider_fdi.hooks.fdi import FdiHook
     from airflow_provider_fdi.runs.wait import PollFailures, Wait
 
-NOT_GIVEN: Any = "not given"
+NOT_GIVEN: Any = object()
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -57,6 +58,7 @@ def skips_if_soft(method: F) -> F:
             AirflowSensorTimeout,
             FdiError,
             FdiRunFailed,
+            FdiTimeout,
             FdiTriggerEventError,
         ) as error:
             if self.soft_fail or self.never_fail:
@@ -85,10 +87,14 @@ class FdiTaskSensor(BaseSensorOperator):
     :param target_statuses: what counts as a success.
     :param failure_statuses: what fails the sensor; empty: it waits on for a success.
     :param deferrable: wait in the triggerer; ``[operators] default_deferrable`` when None.
+    :param fdi_conn_id: connection of type ``fdi``.
+    :param project_id: project of Huawei Cloud; from the connection when None.
+    :param instance_id: instance of ROMA Connect; from the connection when None.
     :param poll_failure_timeout: seconds for which looks may fail on end before the sensor fails; with
         ``mode="reschedule"``, where every look is made by another process, only ``timeout`` ends it.
 
     :raises FdiRunFailed: the run ended as one of ``failure_statuses``, or in an unknown state.
+    :raises FdiTimeout: ``execution_timeout`` came while deferred.
     """
 
     template_fields: Sequence[str] = (
@@ -141,12 +147,11 @@ class FdiTaskSensor(BaseSensorOperator):
         self.instance_id = instance_id
         self._summary: dict[str, Any] | None = None
         self._linked = False
+        self._seen_once = False
 
     @cached_property
     def hook(self) -> FdiHook:
-        from airflow_provider_fdi.hooks.fdi import FdiHook
-
-        return FdiHook(self.fdi_conn_id, project_id=self.project_id, instance_id=self.instance_id)
+        return make_hook(self.fdi_conn_id, self.project_id, self.instance_id)
 
     @skips_if_soft
     @ends_at_once_if_hopeless
@@ -184,7 +189,7 @@ class FdiTaskSensor(BaseSensorOperator):
         """Look, and wait in the triggerer; only what to wait for must be found out here."""
         from airflow_provider_fdi.client.errors import FdiError
 
-        deadline = deadline_of(context, timedelta(seconds=self.timeout)) or math.inf
+        deadline = deadline_of(context, self._limit) or math.inf
         while True:
             try:
                 seen = self._look(context)
@@ -200,7 +205,15 @@ class FdiTaskSensor(BaseSensorOperator):
                     return seen.xcom_value
             self._defer(context)
 
+    @property
+    def _limit(self) -> timedelta:
+        """How long a deferred sensor waits: Airflow 3 does not apply ``execution_timeout`` to it."""
+        timeout = timedelta(seconds=self.timeout)
+        return timeout if self.execution_timeout is None else min(timeout, self.execution_timeout)
+
     def _time_out(self) -> NoReturn:
+        if self._limit.total_seconds() < self.timeout:
+            raise FdiTimeout(f"execution_timeout={self.execution_timeout} is over.")
         raise AirflowSensorTimeout(f"The sensor has timed out after {self.timeout:g} s.")
 
     @cached_property
@@ -218,8 +231,9 @@ class FdiTaskSensor(BaseSensorOperator):
         """
         from airflow_provider_fdi.client.errors import FdiNotFoundError
 
-        # A 404 may be a gateway's that lost the route for a moment: PollFailures knows.
-        if no_retry_mends(error) and not isinstance(error, FdiNotFoundError):
+        # Before the first look that succeeded, permission and settings may never have been right. A 404 may
+        # be a gateway's that lost the route for a moment: PollFailures knows.
+        if not self._seen_once and no_retry_mends(error) and not isinstance(error, FdiNotFoundError):
             raise error
         pause = self._failures.failed(error, time.monotonic(), self.poke_interval)
         self.log.warning("Looking at FDI failed, the sensor goes on: %s", error)
@@ -232,10 +246,14 @@ class FdiTaskSensor(BaseSensorOperator):
         if not self._linked:
             self._push_links(context, wait.fdi_task_id, None)
             self._linked = True
+        client = self.hook.get_conn()
         if wait.until == HEALTHY:
-            task, _ = task_state(self.hook.get_conn(), wait.fdi_task_id)
+            task, _ = task_state(client, wait.fdi_task_id)
+            self._seen_once = True
             return self._judge_health(context, task)
-        return self._judge_run(context, wait, look_at(self.hook.get_conn(), wait).runs)
+        runs = look_at(client, wait).runs
+        self._seen_once = True
+        return self._judge_run(context, wait, runs)
 
     @cached_property
     def _wait(self) -> Wait:
@@ -295,7 +313,6 @@ class FdiTaskSensor(BaseSensorOperator):
 
         if task is None:
             return PokeReturnValue(is_done=False)
-        self._push_links(context, task.task_id, None)
         execution = task.execute_status.value if task.execute_status else None
         state = health(task, self._failure_statuses)
         if state is Health.FAILED:
@@ -321,21 +338,19 @@ class FdiTaskSensor(BaseSensorOperator):
             tell_outlets(context, self.outlets, summary)
 
     def _push_links(self, context: Context, fdi_task_id: str, fdi_run_id: str | None) -> str:
-        client, settings = self.hook.get_conn(), self.hook.settings
-        place = settings, client.project_id, client.instance_id, fdi_task_id
-        push_link(context, FdiTaskLink, console_link(*place))
-        url = console_link(*place, fdi_run_id)
+        push_link(context, FdiTaskLink, self.hook.console_link(fdi_task_id))
+        url = self.hook.console_link(fdi_task_id, fdi_run_id)
         if fdi_run_id:
             push_link(context, FdiRunLink, url)
         return url
 
-    def _defer(self, context: Context) -> None:
+    def _defer(self, context: Context) -> NoReturn:
         defer_for(
             self,
             [self._wait],
             poll_interval=self.poke_interval,
             poll_failure_timeout=number("poll_failure_timeout", self.poll_failure_timeout),
-            deadline=deadline_of(context, timedelta(seconds=self.timeout)),
+            deadline=deadline_of(context, self._limit),
         )
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_fdi.client.errors import FdiError, FdiInvalidRequestError
+from airflow_provider_fdi.client.errors import FdiError
 from airflow_provider_fdi.client.models import ExecuteStatus, Run
-from airflow_provider_fdi.hooks.fdi import connect
+from airflow_provider_fdi.hooks.fdi import connect, existing_task_named
 from airflow_provider_fdi.runs import events, verdict
 from airflow_provider_fdi.runs.poller import Poller, shared
 from airflow_provider_fdi.runs.report import run_summary
@@ -136,6 +136,7 @@ class FdiRunEventTrigger(BaseEventTrigger):
         """Tell the news of one task for ever."""
         cursors: dict[str, events.Cursor] = {}
         failures = 0
+        reason: Exception
         while True:
             started = asyncio.get_running_loop().time()
             try:
@@ -149,7 +150,7 @@ class FdiRunEventTrigger(BaseEventTrigger):
             except Exception as error:
                 # Nobody would notice that the events have ended.
                 log.exception("Following FDI task %s failed", task_id or task_name)
-                reason = error  # type: ignore[assignment]
+                reason = error
             lasted = asyncio.get_running_loop().time() - started
             failures = 1 if lasted > LONGEST_PAUSE else failures + 1
             pause = min(max(self.poll_interval, 1.0) * 2.0 ** min(failures - 1, 10), LONGEST_PAUSE)
@@ -287,11 +288,7 @@ def _texts(value: str | Iterable[str] | None) -> list[str]:
 
 
 def _id_of(client: FdiClient, task_name: str) -> str:
-    ids = [task.task_id for task in client.list_tasks(name=task_name) if task.task_name == task_name]
-    if len(ids) != 1:
-        rule = f"several tasks have this name: {', '.join(ids)}" if ids else "no task has exactly this name"
-        raise FdiInvalidRequestError.local("list_tasks", "fdi_task_name", task_name, rule)
-    return ids[0]
+    return existing_task_named(task_name, client.list_tasks(name=task_name)).task_id
 
 
 def _first_look(client: FdiClient, task_id: str) -> Look:

@@ -23,7 +23,7 @@ from airflow_provider_fdi.runs.report import StepLog
 from airflow_provider_fdi.runs.stop import terminate_own_run
 from airflow_provider_fdi.runs.wait import Look, Wait
 from airflow_provider_fdi.triggers.events import FdiRunEventTrigger
-from airflow_provider_fdi.version_compat import task_instance_state
+from airflow_provider_fdi.version_compat import AIRFLOW_2, task_instance_state
 
 if TYPE_CHECKING:
     from airflow_provider_fdi.client.client import FdiClient
@@ -138,6 +138,9 @@ class FdiWaitTrigger(BaseTrigger):
                     self._client = poller.client
             outcome: dict[str, Any] = {"status": READY}
         except asyncio.TimeoutError:
+            if AIRFLOW_2 and self.terminate_on_kill:
+                # There the task fails before it is resumed: nobody else will end the run.
+                await self._terminate()
             outcome = {"status": TIMEOUT}
         except FdiError as error:
             outcome = {"status": ERROR, "message": str(error), "final": no_retry_mends(error)}
@@ -177,17 +180,20 @@ class FdiWaitTrigger(BaseTrigger):
         """
         if not self.terminate_on_kill or self._record is None:
             return
-        task = asyncio.create_task(self._terminate())
+        task = asyncio.create_task(self._terminate_if_ended())
         _terminations.add(task)
         task.add_done_callback(_terminations.discard)
         await asyncio.shield(task)
 
-    async def _terminate(self) -> None:
+    async def _terminate_if_ended(self) -> None:
         # Airflow calls on_kill as well when another triggerer has taken over from a stalled one.
         state = await task_instance_state(self.task_instance)
         if state is None or state in TAKEN_ELSEWHERE:
             self.log.info("Not terminating the run: the task instance is %s", state or "in an unknown state")
             return
+        await self._terminate()
+
+    async def _terminate(self) -> None:
         record = RunRecord.from_json(self.record)
         try:
             client = self._client or await connect(self.fdi_conn_id, self.project_id, self.instance_id)

@@ -216,6 +216,14 @@ def test_instance_that_is_not_there(auth_type: str, says: Callable[..., str]) ->
     assert words.startswith("Instance: count_tasks: ROMA.00110002")
 
 
+def test_an_address_that_the_gateway_does_not_know_is_not_said_to_be_the_instance(
+    says: Callable[..., str], fdi_emulator: FdiEmulator
+) -> None:
+    body = {"error_code": "APIGW.0101", "error_msg": "The API does not exist."}
+    fdi_emulator.fault("status", status=404, body=body)
+    assert says().startswith("Service: count_tasks: APIGW.0101")
+
+
 def test_permission(says: Callable[..., str], fdi_emulator: FdiEmulator) -> None:
     body = {"error_code": "APIGW.0302", "error_msg": "The IAM user is not allowed to access the API."}
     fdi_emulator.fault("status", status=403, body=body)

@@ -353,6 +353,18 @@ def test_wait_for_status_waits_until_the_task_reports_it(stand_in: StandIn) -> N
     assert len(stand_in.of("ListTasks")) == 3
 
 
+def test_waiting_for_many_tasks_costs_one_request_a_look(stand_in: StandIn) -> None:
+    ids = add_tasks(stand_in, 25)
+    make(ids, wait_for_status=True, poll_interval=0.02).execute(context(Store()))
+    assert [request.method for request in stand_in.requests].count("GET") == 1
+
+
+@pytest.mark.parametrize("record", [None, [], {"succeeded": []}])
+def test_an_event_without_the_result_is_no_success(stand_in: StandIn, record: Any) -> None:
+    with pytest.raises(FdiTriggerEventError, match="lacks the result of the batch"):
+        make(["a"]).execute_complete(context(Store()), {"status": "ready", "record": record})
+
+
 def test_wait_for_status_waits_in_the_triggerer(fdi_emulator: FdiEmulator, fdi_connection: str) -> None:
     ids = fdi_emulator.add_tasks(3, schedule=True)
     operator = make(ids, wait_for_status=True, deferrable=True, poll_interval=0.05)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_fdi import tasks
 from airflow_provider_fdi.client.errors import FdiError, FdiServerError
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiAlreadyExists, FdiTaskBusy
-from airflow_provider_fdi.operators import fdi as operators
 from airflow_provider_fdi.operators.fdi import FdiCreateTaskOperator
 from airflow_provider_fdi.version_compat import AirflowFailException
 from tests.standin import (
@@ -38,7 +38,7 @@ DETAIL = {"sourceSelectedDatasource": {"rootPath": "", "Größe": "ж"}, "mappin
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch, no_pauses: None) -> None:
-    monkeypatch.setattr(operators, "LOOKS_AFTER_A_CREATE", (0.0, 0.01, 0.01))
+    monkeypatch.setattr(tasks, "LOOKS_AFTER_A_CREATE", (0.0, 0.01, 0.01))
 
 
 def make(**changes: Any) -> FdiCreateTaskOperator:

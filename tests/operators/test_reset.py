@@ -48,10 +48,18 @@ def test_moment_in_every_notation(date_from: Any, task: str, fdi_emulator: FdiEm
     assert str(MOMENT) in str(request(fdi_emulator)["body"]) + str(request(fdi_emulator)["query"])
 
 
-@pytest.mark.parametrize("date_from", [None, "", "None"])
-def test_no_moment_is_the_beginning(date_from: Any, task: str, fdi_emulator: FdiEmulator) -> None:
-    assert reset(fdi_task_name="cdc", date_from=date_from).execute(context()) == task
+def test_no_moment_is_the_beginning(task: str, fdi_emulator: FdiEmulator) -> None:
+    assert reset(fdi_task_name="cdc", date_from=None).execute(context()) == task
     assert "date_from" not in str(request(fdi_emulator)["body"])
+
+
+@pytest.mark.parametrize("date_from", ["", "None"])
+def test_a_template_that_renders_to_nothing_is_not_the_beginning(
+    date_from: str, task: str, fdi_emulator: FdiEmulator
+) -> None:
+    with pytest.raises(AirflowFailException, match=f"date_from='{date_from}': must be a datetime"):
+        reset(task, date_from=date_from).execute(context())
+    assert fdi_emulator.journal() == []
 
 
 def test_bad_moment_is_refused_before_anything_is_sent(task: str, fdi_emulator: FdiEmulator) -> None:

@@ -276,3 +276,34 @@ def test_bad_input_is_refused_before_anything_is_sent(
     with pytest.raises(AirflowFailException, match=message):
         make(deferrable=deferrable, **changes).execute(context(Store()))
     assert stand_in.requests == []
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_look_that_fails_after_the_start_does_not_fail_a_task_that_does_not_wait(
+    fdi_emulator: FdiEmulator, fdi_connection: str, status: int
+) -> None:
+    task_id = fdi_emulator.add_task(script={"duration_ms": 60_000})
+    # The look around, the look for our row, and then the one that describes it.
+    fdi_emulator.fault("status", operation="ListMonitorLog", status=status, after=2, times=1)
+    record = carry_out({"fdi_task_id": task_id, "wait_for_completion": False}, context(Store()))
+    (started,) = fdi_emulator.runs_started(task_id)
+    assert record["fdi_run_id"] == started["run_id"]
+
+
+@pytest.mark.parametrize("field", ["min_rows", "max_dirty_rows"])
+@pytest.mark.parametrize("value", ["None", "", "1.5", True])
+def test_a_gate_that_a_template_left_empty_is_refused_before_anything_is_sent(
+    fdi_emulator: FdiEmulator, fdi_connection: str, field: str, value: Any
+) -> None:
+    with pytest.raises(AirflowFailException, match=f"{field}="):
+        make(**{field: value}).execute(context(Store()))
+    assert fdi_emulator.journal() == []
+
+
+@pytest.mark.parametrize("field", ["project_id", "instance_id"])
+def test_a_place_that_a_template_left_empty_is_refused_before_anything_is_sent(
+    fdi_emulator: FdiEmulator, fdi_connection: str, field: str
+) -> None:
+    with pytest.raises(AirflowFailException, match=f"{field}='None': is what a template over an XCom"):
+        make(**{field: "None"}).execute(context(Store()))
+    assert fdi_emulator.journal() == []

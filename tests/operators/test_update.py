@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import pytest
 
+from airflow_provider_fdi.client.client import FdiClient
 from airflow_provider_fdi.client.errors import FdiConnectionError, FdiServerError
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiBatchFailed, FdiTaskBusy
@@ -221,3 +223,17 @@ def test_link_is_there_before_the_change(task: str) -> None:
     given = context()
     update(task).execute(given)
     assert task in given["ti"].xcoms["fdi_task_link"]
+
+
+def test_a_task_is_not_stopped_for_a_change_that_cannot_be_sent(
+    task: str, fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As of a task that names no source by itself.
+    original = FdiClient.get_task
+    monkeypatch.setattr(
+        FdiClient, "get_task", lambda *a: dataclasses.replace(original(*a), source_datasource_id=None)
+    )
+    fdi_emulator.start_task(task)
+    with pytest.raises(AirflowFailException, match="source_datasource_id=''"):
+        update(task, stop_first=True).execute(context())
+    assert started(fdi_emulator, task)

@@ -94,6 +94,40 @@ def test_a_kill_leaves_the_run_of_another_alone_that_followed_ours(emulator: Fdi
     assert terminations(emulator) == 0
 
 
+def test_a_kill_leaves_the_run_of_an_execution_alone_that_was_cleared(
+    emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
+) -> None:
+    chain, trial = waiting()
+    operator = chain.operator
+    # The record in hand is still that of the cleared execution.
+    operator._chain += 2  # type: ignore[union-attr]
+    operator.on_kill()  # type: ignore[union-attr]
+
+    assert terminations(emulator) == 0
+    emulator.release(task)
+    trial.result()
+
+
+def test_a_kill_that_takes_too_long_says_so(
+    emulator: FdiEmulator,
+    task: str,
+    waiting: Callable[..., tuple[Tries, Background]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from airflow_provider_fdi.operators import fdi
+
+    chain, trial = waiting()
+    said: list[str] = []
+    monkeypatch.setattr(fdi, "KILL_TIMEOUT", 0.05)
+    monkeypatch.setattr(type(chain.operator), "_terminate_quietly", lambda *_: time.sleep(1))
+    monkeypatch.setattr(chain.operator.log, "error", lambda text, *args: said.append(text % args))  # type: ignore[union-attr]
+    chain.operator.on_kill()  # type: ignore[union-attr]
+
+    assert said == [f"Terminating the run of FDI task {task} takes longer than 0.05 s; it may go on"]
+    emulator.release(task)
+    trial.result()
+
+
 def test_a_kill_without_terminate_on_kill_terminates_nothing(
     emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
 ) -> None:
@@ -297,7 +331,7 @@ def test_the_deadline_counts_from_the_start_of_the_try(emulator: FdiEmulator, ta
 def test_a_timeout_leaves_a_joined_run_alone(emulator: FdiEmulator, task: str) -> None:
     emulator.add_run(task, execute_status="RUNNING")
 
-    with pytest.raises(FdiTimeout, match="no run of ours"):
+    with pytest.raises(FdiTimeout, match="No run of ours"):
         Tries(task, "deferrable", if_running="join", execution_timeout=timedelta(seconds=0.5)).run()
     assert terminations(emulator) == 0
 
@@ -305,7 +339,7 @@ def test_a_timeout_leaves_a_joined_run_alone(emulator: FdiEmulator, task: str) -
 def test_a_timeout_leaves_the_run_alone_that_is_waited_for(emulator: FdiEmulator, task: str) -> None:
     emulator.add_run(task, execute_status="RUNNING")
 
-    with pytest.raises(FdiTimeout, match="no run of ours"):
+    with pytest.raises(FdiTimeout, match="No run of ours"):
         Tries(task, "deferrable", execution_timeout=timedelta(seconds=0.5)).run()
     assert terminations(emulator) == 0
 

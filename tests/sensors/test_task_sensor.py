@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_fdi.client.errors import FdiError, FdiServerError
 from airflow_provider_fdi.emulator.handle import FdiEmulator
-from airflow_provider_fdi.exceptions import FdiRunFailed, FdiTriggerEventError
+from airflow_provider_fdi.exceptions import FdiRunFailed, FdiTimeout, FdiTriggerEventError
 from airflow_provider_fdi.sensors.fdi import FdiTaskSensor
 from airflow_provider_fdi.version_compat import (
     AirflowFailException,
@@ -345,6 +345,16 @@ def test_the_timeout_counts_from_the_start_of_the_task_over_all_deferrals(
     assert deferred.timeout.total_seconds() > left  # Airflow's own is only the backstop
 
 
+EXECUTION_TIMEOUT = {"deferrable": True, "poke_interval": 60, "execution_timeout": dt.timedelta(seconds=0.2)}
+
+
+def test_the_execution_timeout_holds_for_a_deferred_sensor(stand_in: StandIn, fdi_task: str) -> None:
+    given = context()
+    deferred = deferral(make(fdi_task, **EXECUTION_TIMEOUT), given)
+    with pytest.raises(FdiTimeout, match=r"execution_timeout=0:00:00\.2"):
+        resume(deferred, given, event_of(deferred.trigger), fdi_task_id=fdi_task, **EXECUTION_TIMEOUT)
+
+
 # --- soft_fail ----------------------------------------------------------------------------------------------
 
 MODES: dict[str, dict[str, Any]] = {
@@ -406,6 +416,14 @@ def test_soft_fail_skips_for_what_becomes_hopeless_while_deferred(stand_in: Stan
     stand_in.script("ListMonitorLog", *[flat("FDI.3021", "The task does not exist.", 404)] * 3)
     with pytest.raises(AirflowSkipException):
         resume(deferred, given, event_of(deferred.trigger), **arguments)
+
+
+def test_soft_fail_skips_for_the_execution_timeout_while_deferred(stand_in: StandIn, fdi_task: str) -> None:
+    arguments = EXECUTION_TIMEOUT | {"soft_fail": True}
+    given = context()
+    deferred = deferral(make(fdi_task, **arguments), given)
+    with pytest.raises(AirflowSkipException):
+        resume(deferred, given, event_of(deferred.trigger), fdi_task_id=fdi_task, **arguments)
 
 
 # --- looks that fail ----------------------------------------------------------------------------------------
@@ -510,6 +528,15 @@ def test_what_no_look_can_mend_ends_the_sensor_at_once(
     assert answer.body.get("error_msg", "") in str(caught.value)
 
 
+def test_a_refusal_after_looks_that_succeeded_is_absorbed(stand_in: StandIn, fdi_task: str) -> None:
+    sensor = make(fdi_task)
+    assert not is_done(sensor)
+    stand_in.script("ListMonitorLog", HOPELESS["403"])
+    assert not is_done(sensor)
+    stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW, NOW + 1)
+    assert is_done(sensor)
+
+
 def test_what_becomes_hopeless_while_deferred_ends_the_sensor_without_a_retry(
     stand_in: StandIn, fdi_task: str
 ) -> None:
@@ -545,6 +572,8 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"fdi_task_id": "None"}, "fdi_task_id='None': is what a template over an XCom"),
     ({"fdi_task_name": "b"}, "fdi_task_id='a-task': give either"),
     ({"fdi_task_id": None, "fdi_task_name": "None"}, "fdi_task_name='None': is what a template"),
+    ({"project_id": "None"}, "project_id='None': is what a template over an XCom"),
+    ({"instance_id": "None"}, "instance_id='None': is what a template over an XCom"),
     ({"target_statuses": []}, r"target_statuses=\[\]: must not be empty"),
     ({"target_statuses": ["SUCESS"]}, "target_statuses='SUCESS': must be among SUCCESS"),
     ({"target_statuses": 7}, "target_statuses=7: must be a list"),

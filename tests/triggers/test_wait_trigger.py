@@ -291,6 +291,22 @@ def test_another_run_of_the_task_is_not_terminated_when_ours_is_over(
     assert kill(monkeypatch, stand_in, fdi_task, "failed") == []
 
 
+def test_on_airflow_2_the_trigger_ends_our_run_at_the_deadline(
+    monkeypatch: pytest.MonkeyPatch, stand_in: StandIn, running: str
+) -> None:
+    # There Airflow fails the task before it is resumed.
+    monkeypatch.setattr(triggers, "AIRFLOW_2", True)
+    trigger = make(
+        for_completion(running),
+        poll_interval=60,
+        record=RECORD | {"fdi_task_id": running},
+        terminate_on_kill=True,
+        deadline=time.time() + 0.1,
+    )
+    assert event_of(trigger)["status"] == "timeout"
+    assert [request.path.rpartition("/")[2] for request in stand_in.writes] == ["terminate"]
+
+
 # --- on a real Airflow --------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,228 @@
+"""What several operators do with FDI tasks: find them, create one once, stop one, wait until they are so."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_fdi.deferral import chain_of
+from airflow_provider_fdi.exceptions import FdiAlreadyExists, FdiTaskBusy
+from airflow_provider_fdi.version_compat import task_state_store
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_fdi.client.client import FdiClient
+    from airflow_provider_fdi.client.models import BatchItem, Task
+    from airflow_provider_fdi.hooks.fdi import FdiHook
+    from airflow_provider_fdi.runs.record import Store
+
+log = logging.getLogger(__name__)
+
+TARGET_STATUS = {"start": "RUNNING", "stop": "STOPPED"}
+"""The status of a task after each action."""
+
+FEW = 3
+"""So many tasks are asked for one by one; for more, all are listed: 999 to a request."""
+
+LOOKS_AFTER_A_CREATE = (0.0, 0.3, 1.0, 2.0, 3.0, 4.0)
+"""Seconds before each look for a task whose creation was answered by nothing."""
+
+STOP_TIMEOUT = 60.0
+"""Seconds within which a task must be stopped after the service said that it will be."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A word to later tries of the same chain, in the task state store; nowhere on Airflow < 3.3."""
+
+    store: Store | None
+    key: str
+    content: dict[str, Any]
+
+    @classmethod
+    def of(cls, context: Context, key: str, **content: Any) -> Note:
+        return cls(task_state_store(context), key, {"chain": chain_of(context), **content})
+
+    def leave(self) -> None:
+        if self.store is not None:
+            self.store.set(self.key, self.content)
+
+    def take_back(self) -> None:
+        if self.store is not None:
+            self.store.set(self.key, {})
+
+    @property
+    def is_left(self) -> bool:
+        return self.store is not None and self.store.get(self.key) == self.content
+
+
+# --- finding ----------------------------------------------------------------------------------------------
+
+
+def states_of(client: FdiClient, ids: Sequence[str]) -> dict[str, Task]:
+    """The tasks of these ids as ListTasks has them; one that is not listed is left out."""
+    from airflow_provider_fdi.runs.wait import task_state
+
+    if len(ids) > FEW:
+        wanted = set(ids)
+        return {task.task_id: task for task in client.list_tasks() if task.task_id in wanted}
+    found = (task_state(client, task_id)[0] for task_id in ids)
+    return {task.task_id: task for task in found if task is not None}
+
+
+def describe(item: BatchItem) -> str:
+    """One task of a batch that failed, in the service's words."""
+    name = f" ({item.task_name})" if item.task_name else ""
+    return f"{item.task_id}{name}: {item.error_code} {item.error_msg}".rstrip()
+
+
+def still_to_do(client: FdiClient, failed: Sequence[BatchItem], action: str) -> list[BatchItem]:
+    """The failures of a batch that are none: FDI refuses to start what is started already, and the like."""
+    states = states_of(client, [item.task_id for item in failed])
+
+    def is_so(item: BatchItem) -> bool:
+        task = states.get(item.task_id)
+        return task is not None and task.status.value == TARGET_STATUS[action]
+
+    return [item for item in failed if not is_so(item)]
+
+
+# --- creating ---------------------------------------------------------------------------------------------
+
+
+def create_once(
+    hook: FdiHook, name: str, create: Callable[[], str | None], note: Note
+) -> tuple[str, Task | None]:
+    """Create the task ``name`` unless it exists: its id, and the task if it was there before.
+
+    A creation whose answer was lost is settled by looking for the name, in this try or, where Airflow has a
+    state store, in the next: what was absent when ``note`` was left is ours.
+
+    :raises FdiError: the service refused, or no task appeared although it answered.
+    """
+    from airflow_provider_fdi.client.errors import FdiError, FdiProtocolError
+
+    existing = hook.find_task(name)
+    if existing is not None:
+        return existing.task_id, None if note.is_left else existing
+    note.leave()
+    try:
+        task_id = create()
+    except FdiError as error:
+        if not error.ambiguous:
+            # What appears under this name from now on is somebody else's.
+            note.take_back()
+            raise
+        task_id = _look_for_created(hook, name)
+        if task_id is None:
+            raise
+        log.warning("The creation of FDI task %r was not answered, but it exists: %s", name, error)
+        return task_id, None
+    # Some versions answer a create with nothing at all.
+    task_id = task_id or _look_for_created(hook, name)
+    if task_id is None:
+        raise FdiProtocolError(
+            f"create: the service accepted task {name!r} without telling its id,"
+            " and no task has exactly this name",
+            operation="create_task",
+            ids={"task_name": name},
+        )
+    return task_id, None
+
+
+def already_exists(name: str, task_id: str) -> FdiAlreadyExists:
+    return FdiAlreadyExists(
+        f"FDI task {name!r} exists already, with id {task_id} (if_exists='fail')."
+        " Set if_exists to 'reuse' or 'update', or choose another name."
+    )
+
+
+def _look_for_created(hook: FdiHook, name: str) -> str | None:
+    for pause in LOOKS_AFTER_A_CREATE:
+        time.sleep(pause)
+        task = hook.find_task(name)
+        if task is not None:
+            return task.task_id
+    return None
+
+
+# --- started and stopped ----------------------------------------------------------------------------------
+
+
+def watch_status(
+    client: FdiClient,
+    ids: Iterable[str],
+    action: str,
+    *,
+    poll_interval: float,
+    poll_failure_timeout: float,
+    timeout: float | None = None,
+) -> list[str]:
+    """Wait until all tasks are started or stopped; those that are not when ``timeout`` (s) is over.
+
+    :raises FdiError: looks have failed for ``poll_failure_timeout`` seconds, or a task is not there.
+    """
+    from airflow_provider_fdi.client.errors import FdiError
+    from airflow_provider_fdi.runs.wait import PollFailures
+
+    failures = PollFailures(poll_failure_timeout)
+    until = None if timeout is None else time.monotonic() + timeout
+    left = list(ids)
+    while True:
+        pause = poll_interval
+        try:
+            states = states_of(client, left)
+            for task_id in left:
+                if task_id not in states:
+                    # Not listed is not the same as deleted: ShowTask tells for certain, by a 404.
+                    states[task_id] = client.get_task(task_id)
+        except FdiError as error:
+            pause = failures.failed(error, time.monotonic(), poll_interval)
+            log.warning("Looking at FDI failed, next look in %.0f s: %s", pause, error)
+        else:
+            failures.succeeded()
+            left = [task_id for task_id in left if states[task_id].status.value != TARGET_STATUS[action]]
+        if not left or (until is not None and time.monotonic() + pause > until):
+            return left
+        time.sleep(pause)
+
+
+def stop_and_wait(client: FdiClient, fdi_task_id: str) -> None:
+    """Stop a task and wait until it is stopped.
+
+    :raises FdiTaskBusy: it cannot be stopped.
+    """
+    failed = still_to_do(client, client.stop_tasks([fdi_task_id]).failed, "stop")
+    if failed:
+        raise FdiTaskBusy(f"FDI task {describe(failed[0])}")
+    left = watch_status(
+        client,
+        [fdi_task_id],
+        "stop",
+        poll_interval=1.0,
+        poll_failure_timeout=STOP_TIMEOUT,
+        timeout=STOP_TIMEOUT,
+    )
+    if left:
+        raise FdiTaskBusy(f"FDI task {fdi_task_id} is not stopped {STOP_TIMEOUT:g} s after it was told to.")
+
+
+def require_stopped(client: FdiClient, task: Task, stop_first: bool, what: str) -> None:
+    """See to it that a task is stopped.
+
+    :raises FdiTaskBusy: it is started and ``stop_first`` is not set, or it cannot be stopped.
+    """
+    from airflow_provider_fdi.client.models import TaskStatus
+
+    if task.status is not TaskStatus.RUNNING:
+        return
+    if not stop_first:
+        raise FdiTaskBusy(
+            f"FDI task {task.task_id} ({task.task_name}) is started; FDI can {what} it only when it is"
+            " stopped. Stop it, or set stop_first=True."
+        )
+    stop_and_wait(client, task.task_id)
