@@ -15,8 +15,7 @@ from airflow_provider_fdi.runs import verdict
 from airflow_provider_fdi.runs.wait import NEWS, Look, Wait
 
 AIRFLOW_RUNS_KEY = "fdi_airflow_runs."
-"""Key in an asset's state store, followed by the FDI task's id: the runs that Airflow tasks report by
-themselves."""
+"""Key in an asset's state store, followed by the FDI task's id: the runs that Airflow tasks report."""
 
 LATE_MS = 3_600_000
 """A row that appears in the log within this time after the run's end is told; a later one is not."""

@@ -24,8 +24,7 @@ class RunRecord:
 
     fdi_task_id: str
     chain: int
-    """The chain of tries it belongs to: ``max_tries``, which Airflow changes when a task is cleared, and only
-    then."""
+    """The chain of tries it belongs to: ``max_tries``, which changes only when a task is cleared."""
     try_number: int
     """The try that wrote the intent or joined the run."""
     intent_time: int

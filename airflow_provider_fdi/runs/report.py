@@ -1,5 +1,4 @@
-"""Runs in words and figures: the record that goes to XCom, the lines of the task log, the text of a
-failure."""
+"""Runs in words and figures: the record for XCom, the lines of the task log, the text of a failure."""
 
 from __future__ import annotations
 

@@ -121,8 +121,7 @@ def advance(
 
     After a wait, call it again: it looks at the service anew and takes nothing on trust.
 
-    :raises FdiError: the service refused, or cannot be reached. A start whose outcome is unknown does not
-        raise.
+    :raises FdiError: the service refused, or cannot be reached; never for a start of unknown outcome.
     """
     while True:
         record = book.record

@@ -1,8 +1,7 @@
 """What can be waited for in FDI, whether it is over, and the synchronous wait.
 
 A :class:`Wait` is plain data, small enough for a trigger's arguments. Whether it is over is one pure
-decision,
-:func:`is_over`; where the look came from (a worker, the poller of a triggerer) does not matter.
+decision, :func:`is_over`; where the look came from (a worker, the poller of a triggerer) does not matter.
 """
 
 from __future__ import annotations
@@ -256,8 +255,7 @@ def watch(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Look | None:
-    """Look every ``poll_interval`` seconds until the wait is over; None when ``until`` (of ``clock``) came
-    first.
+    """Look every ``poll_interval`` seconds until the wait is over; None if ``until`` (of ``clock``) is first.
 
     :param look_first: look at once; otherwise the first look comes after one interval.
     :param on_look: told of every look, for instance to log the steps of a run.
