@@ -82,7 +82,7 @@ matrix-one: env ## the suite on one Airflow: make matrix-one AIRFLOW_VERSION=2.1
 	@$(BIN)/python -m pytest tests -m "not system" $(PYTEST_ARGS)
 
 .PHONY: bench
-bench: ## every figure the README claims, beside the peers, in one run (in .venv-bench)
+bench: ## the figures of README and docs/scaling.md, beside the peers, in one run (in .venv-bench)
 	@python="$(PYTHON)"; \
 	[ -n "$$python" ] || python=$$(tools/find-python.sh) || exit 1; \
 	"$$python" tools/bootstrap.py --venv .venv-bench --extras bench

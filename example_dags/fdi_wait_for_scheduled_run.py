@@ -1,8 +1,8 @@
 """Wait for a run that FDI's own schedule starts, then go on.
 
 Here the DAG also sets up what it waits for: a task that FDI runs every minute. In production the task is
-there already and only the sensor is needed. ``completed_after`` keeps an earlier success from passing for the
-one awaited.
+there already and only the sensor is needed. ``completed_after`` keeps an earlier success from passing
+for the one awaited.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""FDI as the vendor's documentation describes it, for what the operators write: a second opinion beside the
-emulator.
+"""FDI as the vendor's documentation describes it: a second opinion beside the emulator.
 
-Written from the API reference alone, and small enough to be held against it. Every request is kept byte for
-byte. What is not scripted is answered as documented; :meth:`StandIn.script` puts other answers, or faults, in
-front.
+For what the operators write. Written from the API reference alone, and small enough to be held against
+it. Every request is kept byte for byte. What is not scripted is answered as documented;
+:meth:`StandIn.script` puts other answers, or faults, in front.
 """
 
 from __future__ import annotations

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import importlib
 import inspect
 import re
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,9 @@ PAGE = ROOT / "docs" / "api.md"
 HEAD = """\
 # API reference
 
-Made from the docstrings by `tools/api_reference.py`. Beyond the parameters listed, operators and the
-sensor take those of Airflow's own base classes.
+What DAGs and scripts of one's own import, made from the docstrings by `tools/api_reference.py`. Beyond the
+parameters listed, operators and the sensor take those of Airflow's own base classes. What is not on this
+page is internal and may change in any version. The emulator has [a page of its own](emulator.md).
 """
 SECTIONS = [
     (
@@ -39,16 +43,100 @@ SECTIONS = [
     ),
     ("Sensor", "airflow_provider_fdi.sensors.fdi", ["FdiTaskSensor"]),
     ("Event trigger", "airflow_provider_fdi.triggers.fdi", ["FdiRunEventTrigger"]),
+    ("Assets", "airflow_provider_fdi.assets", ["create_asset"]),
+    ("Links", "airflow_provider_fdi.links", ["FdiTaskLink", "FdiRunLink"]),
     ("Hook", "airflow_provider_fdi.hooks.fdi", ["FdiHook"]),
-    ("Failures", "airflow_provider_fdi.exceptions", None),
+    (
+        "Failures of tasks",
+        "airflow_provider_fdi.exceptions",
+        [
+            "FdiRunFailed",
+            "FdiDataGateFailed",
+            "FdiTaskBusy",
+            "FdiTimeout",
+            "FdiBatchFailed",
+            "FdiDatasourceUnreachable",
+            "FdiAlreadyExists",
+            "FdiTriggerEventError",
+        ],
+    ),
     ("Client", "airflow_provider_fdi.client", ["FdiClient", "RetryPolicy"]),
-    ("Credentials", "airflow_provider_fdi.client.auth", None),
-    ("Errors of the client", "airflow_provider_fdi.client.errors", None),
-    ("Building a task_detail", "airflow_provider_fdi.client.task_detail", None),
+    (
+        "Credentials",
+        "airflow_provider_fdi.client",
+        ["AkSkAuth", "TokenAuth", "StaticTokenAuth", "SdkAuth"],
+    ),
+    (
+        "What the client returns",
+        "airflow_provider_fdi.client.models",
+        [
+            "Listing",
+            "Task",
+            "TaskType",
+            "TaskStatus",
+            "ExecuteStatus",
+            "TaskMonitor",
+            "TaskCounts",
+            "KindCounts",
+            "Run",
+            "RunSteps",
+            "RunStep",
+            "Schedule",
+            "BatchResult",
+            "BatchItem",
+            "CompositeInit",
+            "TableMapping",
+            "MappingColumn",
+            "Datasource",
+            "Column",
+        ],
+    ),
+    (
+        "Errors of the client",
+        "airflow_provider_fdi.client",
+        [
+            "FdiError",
+            "FdiConnectionError",
+            "FdiProtocolError",
+            "FdiResponseError",
+            "FdiAuthError",
+            "FdiPermissionError",
+            "FdiNotFoundError",
+            "FdiConflictError",
+            "FdiThrottledError",
+            "FdiServerError",
+            "FdiInvalidRequestError",
+        ],
+    ),
+    ("A start without a run", "airflow_provider_fdi.runs.start", ["FdiStartError"]),
+    ("Cron", "airflow_provider_fdi.client", ["to_quartz"]),
+    (
+        "Building a task_detail",
+        "airflow_provider_fdi.client.task_detail",
+        [
+            "table_to_table",
+            "api_to_table",
+            "table_source",
+            "table_target",
+            "api_source",
+            "column",
+            "column_mapping",
+            "metadata_field",
+            "key_value",
+            "error_handler",
+            "completion_message",
+            "to_json_text",
+        ],
+    ),
 ]
 
 METHODS_OF = {"FdiHook", "FdiClient"}
 """Classes that are used through their methods; of the others the constructor is what matters."""
+
+MODELS = "airflow_provider_fdi.client.models"
+"""What stands in here is made by the client: its fields matter, not its constructor."""
+
+WIDTH = 100
 
 
 def render() -> str:
@@ -56,35 +144,27 @@ def render() -> str:
     for title, module_name, names in SECTIONS:
         module = importlib.import_module(module_name)
         parts.append(f"## {title}\n\n`{module_name}`\n")
-        for name, thing in members(module, names):
-            parts.append(describe(name, thing))
+        parts += [describe(name, getattr(module, name)) for name in names]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(parts)).rstrip() + "\n"
-
-
-def members(module: Any, names: list[str] | None) -> Iterator[tuple[str, Any]]:
-    """What is named, or all that is public and was made in the module, in its order."""
-    if names is None:
-        own = [
-            name
-            for name, thing in vars(module).items()
-            if not name.startswith("_")
-            and (inspect.isclass(thing) or inspect.isfunction(thing))
-            and thing.__module__ == module.__name__
-        ]
-        listed = getattr(module, "__all__", own)
-        names = [name for name in own if name in listed]
-    for name in names:
-        yield name, getattr(module, name)
 
 
 def describe(name: str, thing: Any) -> str:
     lines = [f"### {name}\n"]
-    base = thing.__mro__[1] if inspect.isclass(thing) else None
-    if base is not None and issubclass(thing, Exception):
-        lines.append(f"A kind of `{base.__name__}`. {text_of(thing)}\n")
+    if inspect.isclass(thing) and issubclass(thing, Exception):
+        lines.append(f"A kind of `{thing.__mro__[1].__name__}`. {text_of(thing)}\n")
+    elif inspect.isclass(thing) and issubclass(thing, enum.Enum):
+        lines.append(f"{text_of(thing)} One of {', '.join(f'`{member.name}`' for member in thing)}.\n")
+    elif hasattr(thing, "xcom_key"):
+        lines.append(f"{text_of(thing)} Shown as *{thing.name}*; its address is in XCom `{thing.key}`.\n")
         return "\n".join(lines)
-    lines.append(f"```text\n{signature(name, thing)}\n```\n")
-    lines.append(text_of(thing) + "\n")
+    elif thing.__module__ == MODELS:
+        fields = "\n".join(f"{field.name}: {field.type}" for field in dataclasses.fields(thing))
+        lines.append(f"{text_of(thing)}\n\n```text\n{fields}\n```\n")
+    else:
+        lines.append(f"```text\n{signature(name, thing)}\n```\n")
+        lines.append(text_of(thing) + "\n")
+    if inspect.isclass(thing):
+        lines += [*properties(thing), ""]
     if name in METHODS_OF:
         for method, function in vars(thing).items():
             if not method.startswith("_") and inspect.isfunction(function) and function.__doc__:
@@ -92,20 +172,45 @@ def describe(name: str, thing: Any) -> str:
     return "\n".join(lines)
 
 
+def properties(thing: type) -> Iterator[str]:
+    """Public properties that have a docstring."""
+    for attribute, value in vars(thing).items():
+        getter = value.fget if isinstance(value, property) else getattr(value, "func", None)
+        if attribute.startswith("_") or not isinstance(value, (property, cached_property)):
+            continue
+        if getter is not None and getter.__doc__:
+            returned = inspect.signature(getter).return_annotation
+            yield f"- `{attribute}: {annotation(returned)}`: {text_of(getter)}"
+
+
 def signature(name: str, thing: Any) -> str:
     told = inspect.signature(thing.__init__ if inspect.isclass(thing) else thing)
     shown = []
     keyword_only = False
     for parameter in told.parameters.values():
-        if parameter.name == "self" or parameter.kind is parameter.VAR_KEYWORD:
+        kind = parameter.kind
+        if parameter.name == "self" or (kind is parameter.VAR_KEYWORD and inspect.isclass(thing)):
             continue
-        if parameter.kind is parameter.KEYWORD_ONLY and not keyword_only:
+        if kind is parameter.KEYWORD_ONLY and not keyword_only:
             keyword_only = True
             shown.append("*")
-        default = "" if parameter.default is parameter.empty else f"={shown_default(parameter.default)}"
-        shown.append(parameter.name + default)
-    line = f"{name}({', '.join(shown)})"
-    return line if len(line) <= 100 else f"{name}(\n    " + ",\n    ".join(shown) + ",\n)"
+        text = ("**" if kind is parameter.VAR_KEYWORD else "") + parameter.name
+        if parameter.annotation is not parameter.empty:
+            text += f": {annotation(parameter.annotation)}"
+        if parameter.default is not parameter.empty:
+            text += f" = {shown_default(parameter.default)}"
+        shown.append(text)
+    returned = told.empty if inspect.isclass(thing) else told.return_annotation
+    arrow = "" if returned is told.empty else f" -> {annotation(returned)}"
+    line = f"{name}({', '.join(shown)}){arrow}"
+    return line if len(line) <= WIDTH else f"{name}(\n    " + ",\n    ".join(shown) + f",\n){arrow}"
+
+
+def annotation(told: Any) -> str:
+    """A type as it is written, without the modules' names."""
+    text = told if isinstance(told, str) else getattr(told, "__name__", str(told))
+    text = re.sub(r"\b(?:models|transport|dt|typing)\.", "", text)
+    return re.sub(r"\bTimeout\b", "float | tuple[float, float]", text)
 
 
 def shown_default(value: Any) -> str:

@@ -32,7 +32,8 @@ def main(argv: list[str] | None = None) -> int:
         from airflow_provider_fdi.emulator.server import PortInUse, serve
     except ImportError as error:
         print(
-            f"fdi-emulator: {error.name} is not installed; pip install 'airflow-provider-fdi[emulator]'",
+            f"fdi-emulator: {error.name} is not installed;"
+            " the extra `emulator` of airflow-provider-fdi is needed",
             file=sys.stderr,
         )
         return 2

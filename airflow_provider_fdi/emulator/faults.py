@@ -1,8 +1,8 @@
 """Faults on demand: rules that answer a matching request wrongly, late, or not at all.
 
-Kinds and what is done with the request first: `status`, `reset_before`, `html` and `redirect` do not handle
-it; `status_after`, `reset_after`, `truncate_body` and `malformed_json` do; `delay` only waits. `handle`
-overrides this.
+Kinds, and what is done with the request first: `status`, `reset_before`, `html` and `redirect` do not
+handle it; `status_after`, `reset_after`, `truncate_body` and `malformed_json` do; `delay` only waits.
+`handle` overrides this.
 """
 
 from __future__ import annotations

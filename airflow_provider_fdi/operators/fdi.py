@@ -136,9 +136,8 @@ class FdiRunTaskOperator(FdiBaseOperator):
     """Run an FDI task once, exactly once, and wait for the result.
 
     Whatever process dies wherever, and whichever answer is lost, one chain of tries starts one run, unless
-    that run itself failed: with the task state store of Airflow >= 3.3. Without it (older versions, or
-    ``durable=False``) that holds within a try and its deferrals, and a retry joins a run in progress.
-    The task's own schedule is left alone.
+    that run itself failed: with the task state store of Airflow >= 3.3. Without it that holds within a try
+    and its deferrals. The task's own schedule is left alone.
 
     Returns the run record: ``fdi_task_id``, ``fdi_run_id``, ``status``, ``rows``, ``dirty_rows``, ``bytes``,
     ``dispatch_time``, ``start_time``, ``end_time`` (ms since the epoch), ``duration_ms``, ``remarks``,
@@ -153,8 +152,8 @@ class FdiRunTaskOperator(FdiBaseOperator):
     :param deferrable: wait in the triggerer; ``[operators] default_deferrable`` when None.
     :param poll_interval: seconds between two looks.
     :param if_running: what to do about a run in progress that is not ours: ``wait`` until it ends, then start
-        ours; ``join``: take it for ours, but never terminate it; ``fail``; ``skip``. Without a state store a
-        retry cannot tell whose a run is: there ``wait`` means ``join``.
+        ours; ``join``: take it for ours, but never terminate it; ``fail``; ``skip``. On Airflow < 3.3 a
+        retry cannot tell whose a run is: there ``wait`` means ``join`` for it.
     :param start_if_stopped: start the task (arm its schedule) if it is stopped.
     :param start_grace: seconds within which the service shows a run in its log after starting it.
     :param poll_failure_timeout: seconds for which looks may fail on end before the task fails.
@@ -1154,7 +1153,8 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
     :param restart: start the task again if ``stop_first`` stopped it: also when the service refuses the
         change, and (Airflow >= 3.3) when the process died in between and a retry follows.
 
-    :raises FdiBatchFailed: the task was changed, but could not be started again; a retry starts it.
+    :raises FdiBatchFailed: the task was changed, but could not be started again; on Airflow >= 3.3 a retry
+        starts it.
     :raises FdiTaskBusy: the task is started, and ``stop_first`` is not set.
     """
 
