@@ -1,7 +1,6 @@
-"""The ways to prove who we are: a token, an IAM login, a signature, or the official SDK's chain of
-credentials.
+"""The ways to prove who we are: a token, an IAM login, a signature, or the official SDK's credentials.
 
-All are :class:`requests.auth.AuthBase`. None shows a secret in its repr, and none can be pickled with one.
+All are :class:`FdiAuth`. None shows a secret in its repr, and none can be pickled with one.
 """
 
 from __future__ import annotations
@@ -51,24 +50,29 @@ UNKNOWN_LIFETIME = 3600.0
 # A service that refuses every fresh token must not make us log in with every request.
 MAX_RENEWALS_ON_401 = 3
 RENEWALS_PERIOD = 60.0
+_FREE_TURN: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
 
 
 class FdiAuth(AuthBase):
-    """What the transport expects beyond ``AuthBase``."""
+    """Credentials of a client: they prepare its requests and are told what became of them."""
 
-    first_turn: contextlib.AbstractContextManager[Any] | None = None
-    """A lock to be held while sending, as long as the service has not accepted these credentials yet."""
+    def turn(self) -> contextlib.AbstractContextManager[Any]:
+        """Held while sending: a lock as long as the service has not accepted these credentials yet."""
+        return _FREE_TURN
 
     def secrets(self) -> tuple[str, ...]:
         """What must not appear in any message, even if the service says it."""
         return ()
 
-    def accepted(self) -> None:
-        """The service answered with anything but 401."""
+    def accepted(self, request: PreparedRequest) -> None:
+        """The service answered with anything but 401. Must not fetch credentials: a write may be done."""
 
-    def on_unauthorized(self, request: PreparedRequest, error: FdiError) -> bool:
+    def on_unauthorized(self, request: PreparedRequest, error: FdiResponseError) -> bool:
         """The service answered 401. True if the request may be sent once more, with other credentials."""
         return False
+
+    def close(self) -> None:
+        """Close the connections of the login; a later request opens new ones."""
 
     def __getstate__(self) -> NoReturn:
         raise TypeError(f"{type(self).__name__} holds credentials and is not pickled")
@@ -159,7 +163,7 @@ class TokenAuth(FdiAuth):
         self._lock = threading.RLock()
         self._renew_at = 0.0
         self._ends_at = 0.0
-        self._refused: FdiResponseError | None = None
+        self._refused: FdiAuthError | None = None
         self._failed: FdiError | None = None
         self._failed_at = float("-inf")
         self._renewals: list[float] = []
@@ -173,10 +177,7 @@ class TokenAuth(FdiAuth):
         if self._project_id is None:
             self._current()
         if self._project_id is None:
-            raise FdiProtocolError(
-                "log in to IAM: the answer does not tell the id of the project. Give project_id.",
-                operation="login",
-            )
+            raise _unreadable("the answer does not tell the id of the project. Give project_id.")
         return self._project_id
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
@@ -186,7 +187,7 @@ class TokenAuth(FdiAuth):
     def secrets(self) -> tuple[str, ...]:
         return tuple(s for s in (self._token, self._previous, self._password) if s)
 
-    def on_unauthorized(self, request: PreparedRequest, error: FdiError) -> bool:
+    def on_unauthorized(self, request: PreparedRequest, error: FdiResponseError) -> bool:
         used = request.headers.get(TOKEN_HEADER)
         with self._lock:
             if used == self._token:
@@ -195,8 +196,7 @@ class TokenAuth(FdiAuth):
                 if len(self._renewals) >= MAX_RENEWALS_ON_401:
                     return False
                 self._renewals.append(now)
-                # A new one is fetched when the request is prepared again; others that used the old one join
-                # there.
+                # A new one is fetched when the request is prepared again; others with the old join there.
                 self._renew_at = self._ends_at = 0.0
         return True
 
@@ -221,7 +221,7 @@ class TokenAuth(FdiAuth):
                 except FdiError as error:
                     failure = error
                     self._failed, self._failed_at = error, time.monotonic()
-                    if isinstance(error, FdiResponseError) and _is_final(error):
+                    if isinstance(error, FdiAuthError):
                         self._refused = error
             if self._token is not None and now < self._ends_at and not isinstance(failure, FdiAuthError):
                 log.warning("%s The present token is used until it ends.", failure)
@@ -250,55 +250,50 @@ class TokenAuth(FdiAuth):
             raise _login_error(status, answered, body, self.secrets())
         token = answered.get("X-Subject-Token")
         if not token or not token.isascii() or not token.isprintable():
-            raise FdiProtocolError(
-                f"log in to IAM: {self._wire.base} answered HTTP {status} without a token (X-Subject-Token). "
-                "Check the IAM endpoint, and whether a proxy answers in its place.",
-                operation="login",
+            raise _unreadable(
+                f"{self._wire.base} answered HTTP {status} without a token (X-Subject-Token). "
+                "Check the IAM endpoint, and whether a proxy answers in its place."
             )
-        lifetime = _learn(self, body, answered)
+        lifetime = self._learn(body, answered)
         self._previous, self._token = self._token, token
         self._ends_at = started + lifetime
         self._renew_at = self._ends_at - min(RENEW_SECONDS, lifetime * RENEW_SHARE)
         self._failed = None
         return token
 
-
-def _learn(auth: TokenAuth, body: bytes, headers: Mapping[str, str]) -> float:
-    """Seconds the new token lasts; also takes the project's id from the answer."""
-    try:
-        data = load_json(body)
-    except ValueError:
-        return UNKNOWN_LIFETIME
-    token = data.get("token") if isinstance(data, dict) else None
-    if not isinstance(token, dict):
-        return UNKNOWN_LIFETIME
-    project = token.get("project")
-    project_id = project.get("id") if isinstance(project, dict) else None
-    if auth._project_id is None and isinstance(project_id, str) and project_id:
-        auth._project_id = project_id
-    ends = text_to_ms(token["expires_at"]) if isinstance(token.get("expires_at"), str) else None
-    if ends is None:
-        return UNKNOWN_LIFETIME
-    # On IAM's own clock, so that ours may be wrong.
-    now = http_date_ms(headers.get("Date"))
-    return max(0.0, (ends - (now if now is not None else time.time() * 1000)) / 1000)
-
-
-def _is_final(error: FdiResponseError) -> bool:
-    """Whether the same login can only be refused again."""
-    return error.status is not None and 400 <= error.status < 500 and error.status not in (408, 429)
+    def _learn(self, body: bytes, headers: Mapping[str, str]) -> float:
+        """Seconds the new token lasts; also takes the project's id from the answer."""
+        try:
+            data = load_json(body)
+        except ValueError:
+            return UNKNOWN_LIFETIME
+        token = data.get("token") if isinstance(data, dict) else None
+        if not isinstance(token, dict):
+            return UNKNOWN_LIFETIME
+        project = token.get("project")
+        project_id = project.get("id") if isinstance(project, dict) else None
+        if self._project_id is None and isinstance(project_id, str) and project_id:
+            self._project_id = project_id
+        ends = text_to_ms(token["expires_at"]) if isinstance(token.get("expires_at"), str) else None
+        if ends is None:
+            return UNKNOWN_LIFETIME
+        # On IAM's own clock, so that ours may be wrong.
+        now = http_date_ms(headers.get("Date"))
+        return max(0.0, (ends - (now if now is not None else time.time() * 1000)) / 1000)
 
 
 def _login_error(
     status: int, headers: Mapping[str, str], body: bytes, secrets: Iterable[str]
 ) -> FdiResponseError:
-    final = 400 <= status < 500 and status not in (408, 429)
-    hint = (
-        "Check user name, password, domain (account) name and project; it is not tried again."
-        if final
-        else None
-    )
-    found = error_from_response(
+    """Why IAM gave no token: FdiAuthError if the same login can only be refused again."""
+    kind: type[FdiResponseError] | None = None
+    hint = None
+    if 400 <= status < 500 and status not in (408, 429):
+        kind = FdiAuthError
+        hint = "Check user name, password, domain (account) name and project; it is not tried again."
+    elif status >= 500:
+        kind = FdiServerError
+    error = error_from_response(
         operation="log in to IAM",
         ids={},
         attempts=0,
@@ -308,14 +303,15 @@ def _login_error(
         secrets=secrets,
         retry_after=transport.retry_after(headers) if status in (429, 503) else None,
         next_step=hint,
+        kind=kind,
     )
-    kind: type[FdiResponseError] = type(found)
-    if final:
-        kind = FdiAuthError
-    elif status >= 500:
-        kind = FdiServerError
-    error = kind(*found.args)
-    error.__dict__.update(found.__dict__)
+    error.delivered = False
+    return error
+
+
+def _unreadable(words: str) -> FdiProtocolError:
+    """IAM said success with an answer that is of no use; the operation that needs the token was not sent."""
+    error = FdiProtocolError(f"log in to IAM: {words}", operation="login")
     error.delivered = False
     return error
 
@@ -341,9 +337,7 @@ def _encode(text: str) -> str:
 
 
 def canonical_query(pairs: Iterable[tuple[str, Any]]) -> str:
-    """Query in the form that is signed and sent: sorted by key and value, percent-encoded, a space as
-    ``%20``.
-    """
+    """Query in the form that is signed and sent: sorted, percent-encoded, a space as ``%20``."""
     out = []
     for key, value in sorted(pairs):
         if isinstance(value, list):
@@ -384,10 +378,10 @@ def signature(
 def sign(
     request: PreparedRequest, access_key: str, secret_key: str, *, now: dt.datetime | None = None
 ) -> None:
-    """Sign a request in place: query in canonical form, body as bytes, ``Host``, ``X-Sdk-Date``,
-    ``Authorization``.
+    """Sign a request in place; nothing about it may change afterwards.
 
-    What is signed is what is sent, so nothing about the request may change afterwards.
+    The query is brought into canonical form and the body into bytes, because what is signed is what is sent.
+    ``Host``, ``X-Sdk-Date`` and ``Authorization`` are set.
     """
     parts = urlsplit(str(request.url))
     query = canonical_query(parse_qsl(parts.query, keep_blank_values=True))
@@ -434,7 +428,7 @@ class AkSkAuth(FdiAuth):
             _credential("AkSkAuth", "security_token", security_token) if security_token else None
         )
         self.project_id = _credential("AkSkAuth", "project_id", project_id) if project_id else None
-        self.first_turn: contextlib.AbstractContextManager[Any] | None = threading.RLock()
+        self._first_turn: contextlib.AbstractContextManager[Any] = threading.RLock()
         self._refused: FdiError | None = None
 
     def __repr__(self) -> str:
@@ -450,22 +444,31 @@ class AkSkAuth(FdiAuth):
         sign(r, self._access_key, self._secret_key)
         return r
 
+    def turn(self) -> contextlib.AbstractContextManager[Any]:
+        return self._first_turn
+
     def secrets(self) -> tuple[str, ...]:
         return tuple(s for s in (self._secret_key, self._security_token) if s)
 
-    def accepted(self) -> None:
-        self.first_turn = None
+    def has_signed(self, request: PreparedRequest) -> bool:
+        """Whether the signature of this request is one of this key's."""
+        signed = request.headers.get("Authorization") or ""
+        return (
+            signed.startswith(f"{ALGORITHM} Access={self._access_key},")
+            and request.headers.get("X-Security-Token") == self._security_token
+        )
 
-    def on_unauthorized(self, request: PreparedRequest, error: FdiError) -> bool:
+    def accepted(self, request: PreparedRequest) -> None:
+        self._first_turn = _FREE_TURN
+
+    def on_unauthorized(self, request: PreparedRequest, error: FdiResponseError) -> bool:
         if self._refused is None:
-            said = (
-                f"{error.error_code} {error.error_msg}".strip() if isinstance(error, FdiResponseError) else ""
-            )
+            said = f"{error.error_code} {error.error_msg}".strip()
             self._refused = FdiAuthError(
                 f"nothing was sent: the service refused this access key or its signature before ({said}), "
                 "and five bad signatures lock the key. Check access key, secret key and clock.",
-                error_code=getattr(error, "error_code", ""),
-                error_msg=getattr(error, "error_msg", ""),
+                error_code=error.error_code,
+                error_msg=error.error_msg,
                 status=401,
             )
             self._refused.delivered = False
@@ -490,10 +493,6 @@ class SdkAuth(FdiAuth):
         self._key: tuple[str, str, str | None] | None = None
 
     @property
-    def first_turn(self) -> contextlib.AbstractContextManager[Any] | None:  # type: ignore[override]
-        return self._signer().first_turn
-
-    @property
     def project_id(self) -> str | None:
         """As given, or as the credentials say."""
         if self._given_project_id is None:
@@ -504,25 +503,37 @@ class SdkAuth(FdiAuth):
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         return self._signer()(r)
 
+    def turn(self) -> contextlib.AbstractContextManager[Any]:
+        return self._signer().turn()
+
     def secrets(self) -> tuple[str, ...]:
         return self._inner.secrets() if self._inner is not None else ()
 
-    def accepted(self) -> None:
-        if self._inner is not None:
-            self._inner.accepted()
+    def accepted(self, request: PreparedRequest) -> None:
+        inner = self._inner
+        # The answer to a key that was renewed meanwhile says nothing about the new one.
+        if inner is not None and inner.has_signed(request):
+            inner.accepted(request)
 
-    def on_unauthorized(self, request: PreparedRequest, error: FdiError) -> bool:
+    def on_unauthorized(self, request: PreparedRequest, error: FdiResponseError) -> bool:
         """Asks the chain once more; the request goes out again only if it has other credentials now."""
         with self._lock:
             refused = self._inner
             if refused is None:
                 return False
+            if not refused.has_signed(request):  # another thread was refused first, and asked
+                return True
             refused.on_unauthorized(request, error)
             self._credentials = None
             try:
                 return self._signer() is not refused
             except FdiError:
                 return False
+
+    def close(self) -> None:
+        client, self._http_client = self._http_client, None
+        if client is not None:
+            client.close()
 
     def _signer(self) -> AkSkAuth:
         with self._lock:
@@ -559,19 +570,20 @@ class SdkAuth(FdiAuth):
         return str(credentials.ak), str(credentials.sk), credentials.security_token or None
 
     def _sdk_http_client(self) -> Any:
-        if self._http_client is None:
+        client = self._http_client
+        if client is None:
             from huaweicloudsdkcore.exceptions.exception_handler import DefaultExceptionHandler
             from huaweicloudsdkcore.http.http_client import HttpClient
             from huaweicloudsdkcore.http.http_config import HttpConfig
             from huaweicloudsdkcore.http.http_handler import HttpHandler
 
-            self._http_client = HttpClient(
+            client = self._http_client = HttpClient(
                 HttpConfig.get_default_config(),
                 HttpHandler(),
                 DefaultExceptionHandler(),
                 logging.getLogger("HuaweiCloud-SDK"),
             )
-        return self._http_client
+        return client
 
 
 def _no_credentials(words: str) -> FdiAuthError:
@@ -589,6 +601,6 @@ def _default_chain() -> Any:
             "SdkAuth",
             "auth_type",
             "sdk",
-            "needs the official SDK: pip install 'airflow-provider-fdi[sdk]'",
+            "the extra 'sdk' of airflow-provider-fdi is needed (huaweicloudsdkcore)",
         ) from error
     return CredentialProviderChain.get_basic_credential_provider_chain()

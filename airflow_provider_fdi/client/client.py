@@ -8,10 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from requests.auth import AuthBase
-
 from airflow_provider_fdi.client import models, rules
-from airflow_provider_fdi.client.auth import AkSkAuth, SdkAuth, canonical_query
+from airflow_provider_fdi.client.auth import AkSkAuth, FdiAuth, SdkAuth, canonical_query
 from airflow_provider_fdi.client.cron import to_quartz
 from airflow_provider_fdi.client.errors import (
     FdiError,
@@ -59,8 +57,11 @@ class FdiClient:
     are refused before anything is sent. Times are epoch milliseconds UTC, time limits are seconds.
 
     :param endpoint: ``https://roma.{region}.myhuaweicloud.com``, or a host
-    :param auth: one of ``StaticTokenAuth``, ``TokenAuth``, ``AkSkAuth``, ``SdkAuth``
+    :param project_id: id of the project that the instance belongs to; a token is bound to the same one
+    :param instance_id: id of the ROMA Connect instance
+    :param auth: one of ``StaticTokenAuth``, ``TokenAuth``, ``AkSkAuth``, ``SdkAuth``; clients may share it
     :param timeout: connect and read time limit of one request
+    :param retry: how often and how long a request is sent again; ``RetryPolicy()`` by default
     :param verify: True, a CA file or directory, or False, which is logged as a warning
     :param proxies: as ``requests`` takes them; by default those of the environment
     :param allow_http: take plain http to other than loopback addresses
@@ -72,7 +73,7 @@ class FdiClient:
         endpoint: str,
         project_id: str,
         instance_id: str,
-        auth: AuthBase,
+        auth: FdiAuth,
         *,
         timeout: Timeout = (10, 60),
         retry: RetryPolicy | None = None,
@@ -83,7 +84,7 @@ class FdiClient:
     ) -> None:
         project = rules.path_id(project_id, "project_id", operation="FdiClient")
         instance = rules.path_id(instance_id, "instance_id", operation="FdiClient")
-        if not isinstance(auth, AuthBase):
+        if not isinstance(auth, FdiAuth):
             rule = "must be an FdiAuth such as TokenAuth, AkSkAuth, StaticTokenAuth or SdkAuth"
             raise FdiInvalidRequestError.local("FdiClient", "auth", type(auth).__name__, rule)
         # The official SDK sends (and signs) the project with signed requests only.
@@ -119,7 +120,7 @@ class FdiClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; a later call opens new ones."""
+        """Close the connections, those of the login too; a later call opens new ones."""
         self._transport.close()
 
     # Common tasks
@@ -135,9 +136,7 @@ class FdiClient:
         description: str | None = None,
         task_tag: str | None = None,
     ) -> Task | None:
-        """CreateCommonTask. The new task is stopped. None if the service answers ``null``: look it up by its
-        name.
-        """
+        """CreateCommonTask. The new task is stopped. None if the answer is ``null``: look it up by name."""
         operation = "create_task"
         body, secrets = _task_body(
             operation,
@@ -261,9 +260,8 @@ class FdiClient:
     def run_task(self, task_id: str, *, resend: bool = True) -> None:
         """RunTask: one run now. The service gives no run id; find the run by ``list_runs``.
 
-        An error that is ``ambiguous`` may have started the run. ``resend=False`` sends the request at most
-        once, not even again after a 429 or a connection that was never made, except after the renewal of a
-        token (401).
+        An error that is ``ambiguous`` may have started the run. ``resend=False`` sends the request once, and
+        again only with a renewed token (401), not after a 429 or a connection that was never made.
         """
         operation = "run_task"
         path = f"/tasks/{rules.path_id(task_id, 'task_id', operation=operation)}/run"
@@ -335,8 +333,8 @@ class FdiClient:
         done: list[BatchResult] = []
         try:
             for chunk in chunks:
-                # Not one expression: what is done must be known when one of them fails.
-                done.append(self._batch_in_pieces(operation, action, chunk))  # noqa: PERF401
+                result = self._batch_in_pieces(operation, action, chunk)
+                done.append(result)  # at once: what is done must be known when the next one fails
         except FdiError as error:
             error.partial = _merged([*done, *([error.partial] if error.partial else [])], order)
             raise
@@ -392,10 +390,10 @@ class FdiClient:
         cron_timezone: str | None = None,
         remark: str | None = None,
     ) -> Schedule:
-        """CreateDispatches: by ``cron`` (any form that ``to_quartz`` takes), or every ``dispatch_interval``
-        ``period``s.
+        """CreateDispatches: runs by ``cron``, or every ``dispatch_interval`` periods.
 
-        ``start_time`` is a datetime, ISO text or epoch milliseconds.
+        ``cron`` has any form that ``to_quartz`` takes, ``start_time`` is a datetime, ISO text or epoch
+        milliseconds, ``period`` is MIN, HOUR, DAY, WEEK or MON.
         """
         operation = "create_schedule"
         path = f"/tasks/{rules.path_id(task_id, 'task_id', operation=operation)}/dispatches"
@@ -660,11 +658,10 @@ class FdiClient:
         target_tables: str | Iterable[str] | None = None,
         ext_info: str | None = None,
     ) -> Any:
-        """CreateMultiTaskMappingsAutomatically: maps at most 2000 tables; the target is prefix + source +
-        suffix.
+        """CreateMultiTaskMappingsAutomatically: maps at most 2000 tables, by their names.
 
-        ``source_tables`` and ``target_tables`` select by ``schema.table`` or ``schema.*``. The answer is not
-        documented: what the service says, as parsed JSON, or None.
+        The target's name is prefix + source + suffix. ``source_tables`` and ``target_tables`` select by
+        ``schema.table`` or ``schema.*``. The answer is not documented: it is given as parsed JSON, or None.
         """
         operation = "auto_create_mappings"
         kind = None if task_type is None else rules.task_type(task_type, operation=operation)
@@ -782,9 +779,7 @@ class FdiClient:
         content: Mapping[str, Any],
         description: str | None = None,
     ) -> Datasource | None:
-        """CreateDatasourceInfo. ``content`` is the service's own structure for the type, and is sent as it
-        is.
-        """
+        """CreateDatasourceInfo. ``content`` is the service's own structure and is sent as is."""
         operation = "create_datasource"
         body = _datasource_body(operation, datasource_name, datasource_type, app_id, content, description)
         ids = {"datasource_name": datasource_name}
@@ -877,9 +872,7 @@ class FdiClient:
         content: Mapping[str, Any],
         description: str | None = None,
     ) -> bool:
-        """StartTestDatasource: True if FDI can connect. If it cannot (FDI.3016), FdiResponseError has its
-        words.
-        """
+        """StartTestDatasource: True if FDI can connect. If not (FDI.3016), FdiResponseError says why."""
         operation = "test_datasource"
         segment = rules.path_id(datasource_id, "datasource_id", operation=operation)
         body = _datasource_body(operation, datasource_name, datasource_type, app_id, content, description)
@@ -903,8 +896,9 @@ class FdiClient:
         db_schema: str | None = None,
         filter: str | None = None,
     ) -> tuple[str, ...]:
-        """ListDatasourceTables: ``schema.table`` names. ``position`` is SOURCE or TARGET, ``filter`` is
-        fuzzy.
+        """ListDatasourceTables: names as ``schema.table``.
+
+        ``position`` is SOURCE or TARGET, ``filter`` is fuzzy.
         """
         operation = "list_tables"
         segment = rules.path_id(datasource_id, "datasource_id", operation=operation)

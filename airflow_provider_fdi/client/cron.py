@@ -1,8 +1,8 @@
-"""Cron expressions in the form FDI takes: Quartz with six fields, seconds fixed at 0, weekdays 1 = SUN … 7 =
-SAT.
+"""Cron expressions in the form FDI takes.
 
-Taken are that form itself (checked), five-field Unix cron (weekdays 0 or 7 = SUN) and Airflow's presets. What
-Quartz cannot say is refused with the reason, because a schedule that quietly differs would be worse.
+That is Quartz with six fields, seconds fixed at 0, weekdays 1 = SUN … 7 = SAT. Taken are that form itself
+(checked), five-field Unix cron (weekdays 0 or 7 = SUN) and Airflow's presets. What Quartz cannot say is
+refused with the reason, because a schedule that quietly differs would be worse.
 """
 
 from __future__ import annotations

@@ -45,8 +45,7 @@ _MASK = "***"
 class FdiError(Exception):
     """Any failure of a call to FDI.
 
-    ``operation`` is the client's method, ``ids`` the ids it was about, ``attempts`` how many requests were
-    sent.
+    ``operation`` is the client's method, ``ids`` what it was about, ``attempts`` how many requests it sent.
     """
 
     partial: BatchResult | None = None
@@ -92,9 +91,12 @@ class FdiConnectionError(FdiError):
 class FdiProtocolError(FdiError):
     """The service said success (2xx) with a body that cannot be read."""
 
+    delivered: bool = True
+    """False if the login answered, so that the operation itself was not sent."""
+
     @property
     def ambiguous(self) -> bool:
-        return True
+        return self.delivered or self.unsettled
 
 
 class FdiResponseError(FdiError):
@@ -164,9 +166,7 @@ class FdiServerError(FdiResponseError):
 
 
 class FdiInvalidRequestError(FdiResponseError, ValueError):
-    """The request is not acceptable: refused by the service (4xx), or here before it was sent (``status``
-    None).
-    """
+    """The request is refused: by the service (4xx), or here before it was sent (``status`` None)."""
 
     @classmethod
     def local(cls, operation: str, field: str, value: object, rule: str) -> FdiInvalidRequestError:
@@ -282,9 +282,7 @@ _TAG = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)|<[^>]*(?:>|\Z)", re.IGNO
 def parse_error_body(
     body: bytes, *, content_type: str = "", request_id: str | None = None, secrets: Iterable[str] = ()
 ) -> ServiceWords:
-    """Code, words and request id of an error body of any shape: flat, nested, IAM's, plain text, HTML,
-    nothing.
-    """
+    """Code, words and request id of an error body: flat, nested, IAM's, plain text, HTML or empty."""
     secrets = tuple(secrets)
     code: str | None = None
     message: str | None = None
@@ -361,9 +359,7 @@ _NEXT_BY_KIND: dict[type[FdiResponseError], str] = {
 
 
 def kind_of(status: int, code: str, message: str) -> type[FdiResponseError]:
-    """Which error an answer is, by HTTP status and by the service's code, which is the more reliable of the
-    two.
-    """
+    """Which error an answer is, by HTTP status and by the service's code, the more reliable of the two."""
     if code in _NOT_FOUND_CODES:
         return FdiNotFoundError
     if code in _CONFLICT_CODES:
@@ -408,15 +404,16 @@ def error_from_response(
     secrets: Iterable[str] = (),
     retry_after: float | None = None,
     next_step: str | None = None,
+    kind: type[FdiResponseError] | None = None,
 ) -> FdiResponseError:
-    """The error for an answer that is no success."""
+    """The error for an answer that is no success; ``kind`` overrules what status and code say."""
     words = parse_error_body(
         body,
         content_type=headers.get("Content-Type") or "",
         request_id=headers.get("X-Request-Id"),
         secrets=secrets,
     )
-    kind = kind_of(status, words.code, words.message)
+    kind = kind or kind_of(status, words.code, words.message)
     said = " ".join(part for part in (words.code, words.message) if part) or "no words"
     where = f"HTTP {status}" + (f", request id {words.request_id}" if words.request_id else "")
     hint = next_step or _NEXT_BY_CODE.get(words.code) or _NEXT_BY_KIND.get(kind, "")

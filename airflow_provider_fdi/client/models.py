@@ -139,9 +139,7 @@ def _bool(value: Any) -> bool | None:
 
 
 def parse_ms(value: Any) -> int | None:
-    """Epoch milliseconds from a number, digits, ISO text or a bare date; None for 0, null and what is
-    unreadable.
-    """
+    """Epoch milliseconds from a number, digits, ISO text or a date; None for 0, null and the unreadable."""
     if type(value) is int:
         return value if value > 0 else None
     if isinstance(value, str):
@@ -579,8 +577,7 @@ class BatchResult:
     def from_wire(cls, data: Any, task_ids: Sequence[str]) -> BatchResult:
         """Success or failure for each of ``task_ids``, in their order.
 
-        Counts or lists may be missing. A task in neither list counts as failed, unless the counts leave no
-        room for it.
+        Counts or lists may be missing. A task in neither list has failed, unless the counts leave no room.
         """
         row = _object(data, "the batch's answer")
         if not row:

@@ -2,8 +2,7 @@
 
 Every function returns the value in the form to be sent, or raises
 :meth:`FdiInvalidRequestError.local <airflow_provider_fdi.client.errors.FdiInvalidRequestError.local>`, which
-names the field, the value and the rule. Nothing here needs a connection, so a DAG's arguments can be checked
-early.
+names the field, the value and the rule. Nothing here needs a connection: a DAG's arguments are checked early.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from airflow_provider_fdi.client.errors import FdiInvalidRequestError
 
 MAX_BATCH = 10
 PAGE_SIZE = 999
+"""Most rows of one page of tasks, runs, mappings and monitors."""
 DATASOURCE_PAGE_SIZE = 200
 START_TIME_MIN = 946_684_800_000
 START_TIME_MAX = 2_147_512_447_000

@@ -7,7 +7,6 @@ after a 429.
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import ipaddress
 import logging
@@ -47,7 +46,7 @@ from airflow_provider_fdi.client.errors import (
 )
 
 if TYPE_CHECKING:
-    from requests.auth import AuthBase
+    from airflow_provider_fdi.client.auth import FdiAuth
 
 __all__ = ["Answer", "Gate", "Resend", "RetryPolicy", "Transport"]
 
@@ -134,9 +133,7 @@ class Answer:
 
 
 class _NotSentOnFailure:
-    """A connection that marks what fails while it is being made: nothing of the request can have left by
-    then.
-    """
+    """A connection that marks a failure to make it: by then nothing of the request can have left."""
 
     def connect(self) -> None:
         try:
@@ -241,9 +238,7 @@ def is_loopback(host: str) -> bool:
 
 
 def base_url(operation: str, value: object, *, allow_http: bool = False, field: str = "endpoint") -> str:
-    """``scheme://host[:port]`` of an endpoint. Raises FdiInvalidRequestError for anything that is more or
-    less.
-    """
+    """``scheme://host[:port]`` of an endpoint; FdiInvalidRequestError for anything that is more or less."""
 
     def refuse(rule: str, shown: object = value) -> NoReturn:
         raise FdiInvalidRequestError.local(operation, field, shown, rule)
@@ -343,8 +338,7 @@ class Wire:
         started = time.perf_counter()
         status = 0
         try:
-            # The adapter, not Session.send: nothing here may follow a redirect, keep a cookie or read the
-            # environment.
+            # Not Session.send: it would follow redirects, keep cookies and read the environment.
             response = self.session.get_adapter(str(request.url)).send(
                 request,
                 stream=True,
@@ -397,9 +391,7 @@ def _proxy_secrets(proxy: object) -> list[str]:
 def prepare(
     method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
 ) -> requests.PreparedRequest:
-    """A request from parts that are already in their final form, without what ``requests`` would do to them
-    again.
-    """
+    """A request from parts in their final form, to which ``requests`` does nothing more."""
     request = requests.PreparedRequest()
     request.method = method
     request.url = url
@@ -436,7 +428,6 @@ _uniform = random.Random().uniform
 
 _RETRY_STATUS = frozenset({429, 500, 502, 503, 504})
 _NO_RETRY_CODES = frozenset({"ROMA.00110002"})
-_FREE_TURN: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
 
 
 class Gate:
@@ -464,7 +455,7 @@ class Transport:
         self,
         operation: str,
         endpoint: str,
-        auth: AuthBase,
+        auth: FdiAuth,
         *,
         timeout: Timeout,
         retry: RetryPolicy,
@@ -481,7 +472,7 @@ class Transport:
             verify=verify,
             proxies=proxies,
             allow_http=allow_http,
-            credentials=getattr(auth, "secrets", tuple),
+            credentials=auth.secrets,
         )
         self.auth = auth
         self.retry = retry
@@ -514,19 +505,19 @@ class Transport:
         sent = faults = 0
         renewed = unsettled = False
         while True:
-            self._wait_at_gate(operation, ids, sent, deadline)
+            self._wait_at_gate(operation, ids, sent, unsettled, deadline)
             error: FdiError
             try:
-                with self._turn():
+                with self.auth.turn():
                     request = self.auth(prepare(method, url, headers, body))
                     sent += 1
                     status, answered, content = self.wire.send(request, opaque=opaque)
                     if status != 401:
-                        self._accepted()
+                        self.auth.accepted(request)
                         if 200 <= status < 300:
                             return Answer(status, answered, content, sent)
-                    error = self._error(operation, ids, sent, status, answered, content, secrets)
-                    again = status == 401 and not renewed and self._renew(request, error)
+                    error = refusal = self._error(operation, ids, sent, status, answered, content, secrets)
+                    again = status == 401 and not renewed and self.auth.on_unauthorized(request, refusal)
             except WireFault as fault:
                 error = self._connection_error(operation, ids, sent, fault)
                 error.__cause__ = fault.__cause__
@@ -544,26 +535,10 @@ class Transport:
 
     def close(self) -> None:
         self.wire.close()
-
-    def _turn(self) -> contextlib.AbstractContextManager[Any]:
-        """Credentials that lock after a few bad tries let only one request through until the first has
-        succeeded.
-        """
-        turn = getattr(self.auth, "first_turn", None)
-        return _FREE_TURN if turn is None else turn
-
-    def _accepted(self) -> None:
-        if getattr(self.auth, "first_turn", None) is not None:
-            self.auth.accepted()  # type: ignore[attr-defined]
-
-    def _renew(self, request: requests.PreparedRequest, error: FdiError) -> bool:
-        """Whether the credentials were renewed after a 401, so that the request may go out once more."""
-        on_unauthorized = getattr(self.auth, "on_unauthorized", None)
-        return bool(on_unauthorized is not None and on_unauthorized(request, error))
+        self.auth.close()
 
     def _secrets(self, more: Iterable[str]) -> tuple[str, ...]:
-        held = getattr(self.auth, "secrets", None)
-        return (*(held() if held is not None else ()), *self.wire.secrets, *more)
+        return (*self.auth.secrets(), *self.wire.secrets, *more)
 
     def _error(
         self,
@@ -600,7 +575,9 @@ class Transport:
             may_have_arrived=fault.may_have_arrived,
         )
 
-    def _wait_at_gate(self, operation: str, ids: Mapping[str, str], sent: int, deadline: float) -> None:
+    def _wait_at_gate(
+        self, operation: str, ids: Mapping[str, str], sent: int, unsettled: bool, deadline: float
+    ) -> None:
         while (wait := self.gate.not_before - time.monotonic()) > 0:
             if time.monotonic() + wait > deadline:
                 held = FdiThrottledError(
@@ -612,6 +589,7 @@ class Transport:
                     status=429,
                 )
                 held.retry_after = wait
+                held.unsettled = unsettled
                 raise held
             # A little apart, so that the threads held back do not all return in the same instant.
             sleep(wait + _uniform(0, min(0.1 * wait, 0.5)))

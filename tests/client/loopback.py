@@ -64,6 +64,7 @@ class Service:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.connections = 0
         self.reset()
         service = self
 
@@ -104,6 +105,11 @@ class Service:
             def log_message(self, *args: object) -> None:
                 pass
 
+            def setup(self) -> None:
+                super().setup()
+                with service.lock:
+                    service.connections += 1
+
             def handle(self) -> None:
                 try:
                     super().handle()
@@ -111,6 +117,8 @@ class Service:
                     pass
 
             def finish(self) -> None:
+                with service.lock:
+                    service.connections -= 1
                 try:
                     super().finish()
                 except (OSError, ValueError):

@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import datetime as dt
 import pickle
+import re
+import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from requests.auth import HTTPBasicAuth
 
 from airflow_provider_fdi.client import (
     AkSkAuth,
@@ -16,6 +20,7 @@ from airflow_provider_fdi.client import (
     FdiConnectionError,
     FdiError,
     FdiInvalidRequestError,
+    FdiProtocolError,
     FdiServerError,
     RetryPolicy,
     SdkAuth,
@@ -269,10 +274,55 @@ def test_failing_renewal_does_not_matter_while_the_token_lasts(
     assert len(iam.logins) == 2
 
 
-def test_login_answered_by_a_page_is_no_login(service: Service, make_client: MakeClient) -> None:
+def test_login_answered_by_a_page_is_no_login_and_starts_nothing(
+    service: Service, make_client: MakeClient
+) -> None:
     service.always(Reply(200, b"<html>portal</html>", {"Content-Type": "text/html"}))
-    with pytest.raises(FdiError, match="without a token"):
-        make_client(token_auth(service)).get_task("t")
+    with pytest.raises(FdiProtocolError, match="without a token") as caught:
+        make_client(token_auth(service)).run_task("t")
+    assert not caught.value.ambiguous
+    assert [seen.path for seen in service.seen] == ["/v3/auth/tokens"]
+
+
+def test_closing_a_client_closes_the_connection_of_its_login(
+    service: Service, iam: Iam, make_client: MakeClient
+) -> None:
+    login = Service().always(iam)
+    try:
+        client = make_client(token_auth(login))
+        client.get_task("t")
+        assert login.connections == 1
+        client.close()
+        deadline = time.monotonic() + 5
+        while login.connections and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert login.connections == 0
+    finally:
+        login.close()
+
+
+def test_a_login_shared_by_two_clients_outlives_the_closing_of_one(
+    service: Service, iam: Iam, make_client: MakeClient
+) -> None:
+    auth = token_auth(service)
+    first, second = make_client(auth), make_client(auth)
+    first.get_task("t")
+    first.close()
+    iam.good = lambda token: token != "MIItoken-1"
+    assert second.get_task("t").task_id == "t"
+    assert first.get_task("t").task_id == "t"
+    assert len(iam.logins) == 2
+
+
+@pytest.mark.parametrize(
+    "auth", [HTTPBasicAuth("user", "hidden-one"), object()], ids=lambda a: type(a).__name__
+)
+def test_credentials_that_are_no_fdi_auth_are_refused_without_being_shown(
+    auth: Any, make_client: MakeClient
+) -> None:
+    with pytest.raises(FdiInvalidRequestError, match="must be an FdiAuth") as caught:
+        make_client(auth)
+    assert "hidden-one" not in str(caught.value)
 
 
 def test_login_needs_a_project() -> None:
@@ -384,6 +434,16 @@ class Provider:
         return BasicCredentials(*(self.keys.pop(0) if len(self.keys) > 1 else self.keys[0]))
 
 
+class Always:
+    """A provider of one credentials object, which changes by itself as the SDK's temporary ones do."""
+
+    def __init__(self, credentials: Any) -> None:
+        self.credentials = credentials
+
+    def get_credentials(self) -> Any:
+        return self.credentials
+
+
 def test_sdk_chain_is_asked_again_after_a_401(service: Service, make_client: MakeClient) -> None:
     pytest.importorskip("huaweicloudsdkcore")
     service.then(REFUSED).always(TASK)
@@ -402,6 +462,83 @@ def test_sdk_chain_with_the_same_bad_key_sends_once(service: Service, make_clien
     assert len(service.seen) == 1
 
 
+@pytest.mark.parametrize("status", [204, 500])
+def test_sdk_chain_that_fails_after_the_answer_does_not_change_it(
+    status: int, service: Service, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("huaweicloudsdkcore")
+    credentials = Provider(("AK1", "SK1")).get_credentials()
+
+    def fail(http_client: Any) -> None:
+        raise OSError("metadata service out of reach")
+
+    def answer(seen: Seen) -> Reply:
+        monkeypatch.setattr(credentials, "process_sts", fail)
+        return Reply(status)
+
+    service.always(answer)
+    client = make_client(SdkAuth(provider=Always(credentials)))
+    if status == 204:
+        client.run_task("t", resend=False)
+    else:
+        with pytest.raises(FdiServerError) as caught:
+            client.run_task("t", resend=False)
+        assert caught.value.ambiguous
+    assert len(service.seen) == 1
+
+
+def test_late_refusal_of_a_renewed_key_does_not_fall_on_the_new_one(
+    service: Service, make_client: MakeClient
+) -> None:
+    pytest.importorskip("huaweicloudsdkcore")
+    client = make_client(SdkAuth(provider=Provider(("AK1", "SK1"), ("AK2", "SK2"))))
+    service.then(TASK)
+    client.get_task("t")
+    both_sent = threading.Barrier(2)
+
+    def answer(seen: Seen) -> Reply:
+        if "Access=AK2," in seen.headers["Authorization"]:
+            return TASK
+        both_sent.wait(5)
+        return REFUSED
+
+    service.always(answer)
+    with ThreadPoolExecutor(2) as pool:
+        found = [future.result() for future in [pool.submit(client.get_task, "t") for _ in range(2)]]
+    assert [task.task_id for task in found] == ["t", "t"]
+    assert client.get_task("t").task_id == "t"
+
+
+def test_renewed_key_goes_out_alone_even_if_the_old_one_was_accepted_meanwhile(
+    service: Service, make_client: MakeClient
+) -> None:
+    pytest.importorskip("huaweicloudsdkcore")
+    credentials = Provider(("AK1", "SK1")).get_credentials()
+    auth = SdkAuth(provider=Always(credentials))
+
+    def renew_and_accept(seen: Seen) -> Reply:
+        credentials.ak, credentials.sk = "AK2", "SK2"
+        auth.project_id  # noqa: B018 - as any other thread would, it takes the new key
+        return TASK
+
+    service.then(renew_and_accept).always(Reply(401, {"error_code": "APIGW.0301"}, delay=0.05))
+    client = make_client(auth)
+    client.get_task("t")
+    with pytest.raises(FdiAuthError):
+        client.start_tasks([f"t{i}" for i in range(100)], max_parallel_requests=10)
+    assert len(service.seen) == 2
+
+
+def test_closing_a_client_of_the_sdk_chain_leaves_it_usable(
+    service: Service, make_client: MakeClient
+) -> None:
+    pytest.importorskip("huaweicloudsdkcore")
+    service.always(TASK)
+    with make_client(SdkAuth(provider=Provider(("AK1", "SK1")))) as client:
+        client.get_task("t")
+    assert client.get_task("t").task_id == "t"
+
+
 def test_sdk_chain_that_finds_nothing_says_so(make_client: MakeClient) -> None:
     pytest.importorskip("huaweicloudsdkcore")
     from huaweicloudsdkcore.exceptions.exceptions import ApiValueError
@@ -414,7 +551,9 @@ def test_sdk_chain_that_finds_nothing_says_so(make_client: MakeClient) -> None:
         make_client(SdkAuth(provider=Nothing())).get_task("t")
 
 
-def test_without_the_sdk_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "huaweicloudsdkcore.auth.provider", None)
-    with pytest.raises(FdiInvalidRequestError, match=r"airflow-provider-fdi\[sdk\]"):
+def test_without_the_sdk_the_extra_is_named_and_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huaweicloudsdkcore.auth.provider", None)
+    words = "the extra 'sdk' of airflow-provider-fdi is needed (huaweicloudsdkcore)"
+    with pytest.raises(FdiInvalidRequestError, match=re.escape(words)) as caught:
         SdkAuth()
+    assert "pip" not in str(caught.value)

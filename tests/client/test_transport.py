@@ -309,6 +309,20 @@ def test_write_stays_ambiguous_if_only_its_repetition_was_refused(
     assert caught.value.ambiguous
 
 
+def test_write_stays_ambiguous_if_its_repetition_was_held_back(
+    service: Service, client: FdiClient, slept: list[float]
+) -> None:
+    def throttle_another_call(seen: Seen) -> Reply:
+        client.gate.close_for(1000)
+        return RESET
+
+    service.then(throttle_another_call)
+    with pytest.raises(FdiThrottledError, match="held back") as caught:
+        IDEMPOTENT["update_task"](client)
+    assert caught.value.ambiguous
+    assert len(service.seen) == 1
+
+
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308])
 def test_redirects_are_not_followed(status: int, service: Service, client: FdiClient) -> None:
     service.then(Reply(status, headers={"Location": f"{service.url}/elsewhere"}))
