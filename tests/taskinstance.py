@@ -18,6 +18,24 @@ from typing import Any
 from airflow_provider_fdi.version_compat import BaseOperator
 
 
+def _let_threads_execute() -> None:
+    """Airflow 2 notes in a thread-local who calls `execute`, and sets it up in the main thread only."""
+    try:
+        from airflow.models.baseoperator import ExecutorSafeguard
+    except ImportError:
+        return
+
+    class Sentinel(threading.local):
+        def __init__(self) -> None:
+            self.callers: dict[str, Any] = {}
+
+    if isinstance(getattr(ExecutorSafeguard, "_sentinel", None), threading.local):
+        ExecutorSafeguard._sentinel = Sentinel()
+
+
+_let_threads_execute()
+
+
 class Store:
     """A state store that keeps what JSON can hold, as Airflow's does; in a file it outlives a process."""
 
