@@ -86,22 +86,27 @@ def airflow_db() -> None:
 def run_dag(airflow_db: None) -> Callable[..., Any]:
     """Runs a DAG that a test made itself to its end and returns the DAG run: `run_dag(dag, run_conf={…})`.
 
-    `dag.test()` alone knows only DAGs that lie in the DAG folder, from Airflow 3 on.
+    `dag.test()` alone knows no DAG outside of the DAG folder (Airflow 3), or no assets (Airflow 2).
     """
 
     def run(dag: Any, **kwargs: Any) -> Any:
         _register(dag)
+        if _of_airflow_2(dag) and "logical_date" in kwargs:
+            kwargs["execution_date"] = kwargs.pop("logical_date")
         return dag.test(**kwargs)
 
     return run
 
 
+def _of_airflow_2(dag: Any) -> bool:
+    return hasattr(dag, "sync_to_db")
+
+
 def _register(dag: Any) -> None:
-    try:
-        from airflow.dag_processing.bundles.manager import DagBundlesManager
-    except ImportError:
-        # Airflow 2 registers it by itself.
+    if _of_airflow_2(dag):
+        dag.sync_to_db()
         return
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.models.serialized_dag import SerializedDagModel
     from airflow.serialization.serialized_objects import LazyDeserializedDAG, SerializedDAG
 

@@ -65,7 +65,9 @@ def test_a_refusal_shows_no_password() -> None:
     assert "secret" not in str(refused.value)
 
 
-def test_airflow_normalises_the_uris_of_assets_by_it() -> None:
+def test_airflow_normalises_the_uris_of_assets_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Airflow 2 only warns of a wrong one unless told otherwise.
+    monkeypatch.setenv("AIRFLOW__CORE__STRICT_DATASET_URI_VALIDATION", "True")
     assert create_asset(instance_id=INSTANCE.upper(), fdi_task_id="t1").uri == f"fdi://{INSTANCE}/t1"
     with pytest.raises(ValueError, match="must name one task"):
         Asset(uri=f"fdi://{INSTANCE}/a/b")
