@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -44,14 +45,10 @@ class Events(list[dict[str, Any]]):
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SOON) if hasattr(asyncio, "timeout") else _unlimited():
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def _unlimited() -> AsyncIterator[None]:
-    yield
+    deadline = time.monotonic() + SOON
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
