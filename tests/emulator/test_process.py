@@ -16,7 +16,6 @@ import requests
 from airflow_provider_fdi.emulator.handle import EmulatorError, FdiEmulator
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python has no TOML reader")
 def test_a_configuration_file_says_who_and_what_there_is(tmp_path):
     config = tmp_path / "emulator.toml"
     config.write_text(
