@@ -87,7 +87,9 @@ def report_run(context: Context, operator: Any, fdi_task_id: str, run_id: str) -
     if stores is None:
         return
     key = AIRFLOW_RUNS_KEY + fdi_task_id
-    for asset in dict.fromkeys((*_assets(operator.outlets), *_assets(operator.inlets))):
+    # Airflow 3.1 cannot hash assets.
+    assets = {asset.uri: asset for asset in (*_assets(operator.outlets), *_assets(operator.inlets))}
+    for asset in assets.values():
         _note_run(stores, asset, key, run_id)
 
 

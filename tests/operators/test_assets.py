@@ -82,13 +82,23 @@ def test_what_the_provider_info_names_is_there() -> None:
 
 
 class OutletEvent:
-    extra: dict[str, Any] = {}
+    def __init__(self, extra: dict[str, Any]) -> None:
+        self.extra = extra
+
+
+class OutletEvents:
+    """`context["outlet_events"]`: by asset, which Airflow 3.1 cannot hash."""
+
+    def __init__(self, **extras: dict[str, Any]) -> None:
+        self.by_uri = {f"x-a://{name}": OutletEvent(extra) for name, extra in extras.items()}
+
+    def __getitem__(self, asset: Any) -> OutletEvent:
+        return self.by_uri[asset.uri]
 
 
 def test_the_events_of_all_outlets_carry_the_record_and_keep_what_is_there() -> None:
     one, two = Asset(uri="x-a://one"), Asset(uri="x-a://two")
-    events = {one: OutletEvent(), two: OutletEvent()}
-    events[two].extra = {"by": "the author"}
+    events = OutletEvents(one={}, two={"by": "the author"})
 
     tell_outlets({"outlet_events": events}, [one, two, {"no": "asset"}], {"rows": 3})  # type: ignore[arg-type]
 
