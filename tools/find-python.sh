@@ -36,7 +36,25 @@ look_on_path() {
     IFS=$old_ifs
 }
 
+# A version manager's stand-ins on PATH tell where it keeps what they stand for.
+look_behind_shims() {
+    old_ifs=$IFS
+    IFS=:
+    for folder in $PATH; do
+        IFS=$old_ifs
+        case $folder in
+        */shims)
+            for candidate in "${folder%/shims}/versions/$1".*/bin/"python$1"; do
+                offer "$candidate" "$1"
+            done
+            ;;
+        esac
+    done
+    IFS=$old_ifs
+}
+
 look_elsewhere() {
+    look_behind_shims "$1"
     home=${HOME:-/nonexistent}
     for candidate in \
         "${PYENV_ROOT:-$home/.pyenv}/versions/$1".*/bin/"python$1" \
