@@ -6,6 +6,7 @@ Airflow reads its environment when it is first imported, so that is set here, be
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import shutil
 import tempfile
@@ -80,6 +81,17 @@ def airflow_db() -> None:
     from airflow.utils.db import initdb
 
     initdb()
+    _keep_the_api_of_tasks()
+
+
+def _keep_the_api_of_tasks() -> None:
+    """Airflow 3.1 makes the API anew with which `dag.test()` serves a task: seconds each. 3.3 keeps it."""
+    try:
+        from airflow.sdk.execution_time import supervisor
+    except ImportError:
+        return
+    if not hasattr(supervisor.in_process_api_server, "cache_info"):
+        supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
 
 
 @pytest.fixture
