@@ -471,7 +471,7 @@ def _runner() -> Any:
 
 
 def test_airflows_own_runner_takes_the_events_and_hands_the_trigger_over(fdi_emulator: FdiEmulator) -> None:
-    pytest.importorskip("airflow.triggers.shared_stream", reason="the runner of Airflow 3.3")
+    pytest.importorskip("airflow.triggers.shared_stream", reason="asset_state_store is of Airflow 3.3")
     task = fdi_emulator.add_task()
     store = AssetStore()
 
