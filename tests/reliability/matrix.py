@@ -29,7 +29,7 @@ from airflow_provider_fdi.emulator.handle import FdiEmulator
 from tests.reliability.tries import Slice, Tries
 
 DEAD = 77
-AT_A_TIME = 2
+AT_A_TIME = 4
 
 
 @dataclass(frozen=True)
