@@ -66,8 +66,8 @@ def test_without_the_official_sdk_its_extra_is_named(
     with pytest.raises(FdiConnectionSettingError) as caught:
         hook.get_conn()
     assert str(caught.value) == (
-        "Connection 'fdi_default': auth_type='sdk': needs the official SDK: "
-        "pip install 'airflow-provider-fdi[sdk]'"
+        "Connection 'fdi_default': auth_type='sdk': the extra 'sdk' of airflow-provider-fdi is needed"
+        " (huaweicloudsdkcore)"
     )
 
 
