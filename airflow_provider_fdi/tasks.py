@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fdi.deferral import chain_of
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_fdi.client.client import FdiClient
     from airflow_provider_fdi.client.models import BatchItem, Task
     from airflow_provider_fdi.hooks.fdi import FdiHook
-    from airflow_provider_fdi.runs.record import Store
+    from airflow_provider_fdi.runs.record import Note
 
 log = logging.getLogger(__name__)
 
@@ -35,29 +34,11 @@ STOP_TIMEOUT = 60.0
 """Seconds within which a task must be stopped after the service said that it will be."""
 
 
-@dataclass(frozen=True)
-class Note:
-    """A word to later tries of the same chain, in the task state store; nowhere on Airflow < 3.3."""
+def note_for(context: Context, key: str, **content: Any) -> Note:
+    """A word to later tries of the same chain."""
+    from airflow_provider_fdi.runs.record import Note
 
-    store: Store | None
-    key: str
-    content: dict[str, Any]
-
-    @classmethod
-    def of(cls, context: Context, key: str, **content: Any) -> Note:
-        return cls(task_state_store(context), key, {"chain": chain_of(context), **content})
-
-    def leave(self) -> None:
-        if self.store is not None:
-            self.store.set(self.key, self.content)
-
-    def take_back(self) -> None:
-        if self.store is not None:
-            self.store.set(self.key, {})
-
-    @property
-    def is_left(self) -> bool:
-        return self.store is not None and self.store.get(self.key) == self.content
+    return Note(task_state_store(context), key, {"chain": chain_of(context), **content})
 
 
 # --- finding ----------------------------------------------------------------------------------------------

@@ -38,10 +38,10 @@ from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink, push_link
 from airflow_provider_fdi.tasks import (
     FEW,
     TARGET_STATUS,
-    Note,
     already_exists,
     create_once,
     describe,
+    note_for,
     require_stopped,
     still_to_do,
     watch_status,
@@ -551,7 +551,7 @@ class FdiCreateTaskOperator(FdiBaseOperator):
             task = client.create_task(**body)
             return task.task_id if task is not None else None
 
-        note = Note.of(context, CREATE_KEY, task_name=self.fdi_task_name)
+        note = note_for(context, CREATE_KEY, task_name=self.fdi_task_name)
         task_id, existing = create_once(self.hook, self.fdi_task_name, create, note)
         self._push_task_link(context, task_id)
         if existing is None:
@@ -672,7 +672,7 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
     @ends_at_once_if_hopeless
     def execute(self, context: Context) -> str:
         self._check()
-        note = Note.of(context, CREATE_KEY, task_name=self.fdi_task_name)
+        note = note_for(context, CREATE_KEY, task_name=self.fdi_task_name)
         task_id, existing = create_once(self.hook, self.fdi_task_name, self._create, note)
         self._push_task_link(context, task_id)
         if existing is None:
@@ -1051,7 +1051,7 @@ class FdiCreateScheduleOperator(FdiBaseOperator):
         client = self.client
         self._push_task_link(context, fdi_task_id)
         existing = client.get_schedule(fdi_task_id)
-        note = Note.of(context, SCHEDULE_KEY, fdi_task_id=fdi_task_id)
+        note = note_for(context, SCHEDULE_KEY, fdi_task_id=fdi_task_id)
         if existing is None:
             note.leave()
             try:
@@ -1274,7 +1274,7 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
         from airflow_provider_fdi.client.models import TaskStatus
 
         started = task.status is TaskStatus.RUNNING
-        note = Note.of(context, UPDATE_KEY, fdi_task_id=task.task_id)
+        note = note_for(context, UPDATE_KEY, fdi_task_id=task.task_id)
         if started:
             note.leave()
         return started or note.is_left
@@ -1467,7 +1467,7 @@ class FdiDeleteTaskOperator(FdiBaseOperator):
         from airflow_provider_fdi.client.errors import FdiNotFoundError
 
         stop_first = boolean("stop_first", self.stop_first)
-        note = Note.of(context, DELETE_KEY, fdi_task=self.fdi_task_id or self.fdi_task_name)
+        note = note_for(context, DELETE_KEY, fdi_task=self.fdi_task_id or self.fdi_task_name)
         # What an earlier try was about to delete may be gone.
         may_miss = boolean("missing_ok", self.missing_ok) or note.is_left
         task: Task | None

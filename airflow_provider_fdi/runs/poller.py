@@ -163,6 +163,8 @@ class Poller:
         self._sooner = asyncio.Event()
         self._wakes_at = math.inf
         self._threads = ThreadPoolExecutor(PARALLEL_LOOKS, thread_name_prefix="fdi-poll")
+        # One and always the same: each thread that has read pages keeps megabytes for the next time.
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="fdi-pages")
         self._tasks_total: int | None = None
         self._counted_at = -math.inf
         self._no_pages_before = -math.inf
@@ -202,7 +204,7 @@ class Poller:
 
     async def call(self, function: Callable[..., T], *args: object) -> T:
         """``function(client, *args)``, in one of the poller's threads."""
-        return await self._in_thread(function, await self._connected(), *args)
+        return await _in_thread(self._threads, function, await self._connected(), *args)
 
     @property
     def client(self) -> FdiClient | None:
@@ -214,7 +216,8 @@ class Poller:
         cancelled again, or it could no longer be told whether a user or a shutdown has cancelled it."""
         if self._task is not None:
             self._task.cancel()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._reader):
+            threads.shutdown(wait=False, cancel_futures=True)
         if self._client is not None:
             self._client.close()
 
@@ -271,7 +274,7 @@ class Poller:
             return
         if self._wants_pages(waiters, now):
             try:
-                pages = await self._in_thread(read_pages, client, waiters, self._tasks_total, now)
+                pages = await _in_thread(self._reader, read_pages, client, waiters, self._tasks_total, now)
             except FdiError as error:
                 if not _is_refusal(error):
                     self._failed(waiters, error, client)
@@ -314,7 +317,7 @@ class Poller:
     async def _look_at(self, client: FdiClient, waiter: Waiter, signature: Signature | None) -> None:
         waiter.due = clock() + waiter.interval
         try:
-            look, over = await self._in_thread(look_and_judge, client, waiter.wait)
+            look, over = await _in_thread(self._threads, look_and_judge, client, waiter.wait)
             self._proven = True
             if not log_is_late(waiter.wait, look, signature):
                 waiter.seen = signature
@@ -369,8 +372,9 @@ class Poller:
                 self._client, self._proven = client, False
             return self._client
 
-    async def _in_thread(self, function: Callable[..., T], client: FdiClient, *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, client, *args)
+
+async def _in_thread(threads: ThreadPoolExecutor, function: Callable[..., T], *args: object) -> T:
+    return await asyncio.get_running_loop().run_in_executor(threads, function, *args)
 
 
 def _is_due(waiter: Waiter, now: float) -> bool:

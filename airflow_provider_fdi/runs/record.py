@@ -67,6 +67,27 @@ class RunRecord:
         return asdict(self) | {"baseline": list(self.baseline)}
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A word to later tries of the same chain; kept nowhere where there is no store (Airflow < 3.3)."""
+
+    store: Store | None
+    key: str
+    content: Mapping[str, Any]
+
+    def leave(self) -> None:
+        if self.store is not None:
+            self.store.set(self.key, dict(self.content))
+
+    def take_back(self) -> None:
+        if self.store is not None:
+            self.store.set(self.key, {})
+
+    @property
+    def is_left(self) -> bool:
+        return self.store is not None and self.store.get(self.key) == self.content
+
+
 @dataclass(slots=True)
 class Book:
     """The record of one task instance: in memory, and in the store where there is one (Airflow >= 3.3)."""
