@@ -76,7 +76,7 @@ def still_to_do(client: FdiClient, failed: Sequence[BatchItem], action: str) -> 
 
 
 def create_once(
-    hook: FdiHook, name: str, create: Callable[[], str | None], note: Note
+    hook: FdiHook, name: str, create: Callable[[], str | None], note: Note, *, composite: bool = False
 ) -> tuple[str, Task | None]:
     """Create the task ``name`` unless it exists: its id, and the task if it was there before.
 
@@ -84,11 +84,20 @@ def create_once(
     state store, in the next: what was absent when ``note`` was left is ours.
 
     :raises FdiError: the service refused, or no task appeared although it answered.
+    :raises FdiAlreadyExists: the name is taken by a task of the other kind, ``composite`` or common.
     """
     from airflow_provider_fdi.client.errors import FdiError, FdiProtocolError
+    from airflow_provider_fdi.client.models import TaskType
 
     existing = hook.find_task(name)
     if existing is not None:
+        # A list need not mark composite tasks as such, but none of them is TIMING.
+        if existing.task_type is TaskType.TIMING if composite else existing.is_composite:
+            kinds = ("common", "composite") if composite else ("composite", "common")
+            raise FdiAlreadyExists(
+                f"FDI task {name!r} ({existing.task_id}) exists, but it is a {kinds[0]} task, not a"
+                f" {kinds[1]} one. Choose another name."
+            )
         return existing.task_id, None if note.is_left else existing
     note.leave()
     try:

@@ -215,13 +215,16 @@ class FdiClient:
         sort_field: str | None = None,
         sort_type: str | None = None,
     ) -> Listing[Task]:
-        """ListTasks, all pages. ``name`` is a fuzzy filter: compare the names yourself."""
+        """ListTasks, all pages.
+
+        ``name`` is a fuzzy filter, of which the service takes 64 characters: compare the names yourself.
+        """
         operation = "list_tasks"
         query = {
             "task_id": rules.optional_identifier(task_id, "task_id", operation=operation),
             # The documentation names this filter in both ways.
-            "name": _optional_text(operation, "name", name, 100),
-            "task_name": _optional_text(operation, "name", name, 100),
+            "name": _filter_text(operation, "name", name, 100, 64),
+            "task_name": _filter_text(operation, "name", name, 100, 64),
             "status": _status_query(operation, status),
             "task_type": None
             if task_type is None
@@ -244,7 +247,7 @@ class FdiClient:
             operation,
             "/tasks",
             query,
-            {},
+            _dropped(task_id=task_id, name=name),
             Task.from_wire,
             lambda t: t.task_id,
             first=0,
@@ -266,7 +269,8 @@ class FdiClient:
         operation = "run_task"
         path = f"/tasks/{rules.path_id(task_id, 'task_id', operation=operation)}/run"
         again = Resend.UNSENT if rules.flag(resend, "resend", operation=operation) else Resend.NEVER
-        self._call(operation, "POST", path, {"task_id": task_id}, resend=again, opaque=True)
+        ids = {"task_id": task_id}
+        self._call(operation, "POST", path, ids, resend=again, opaque=True).check(operation, ids)
 
     def terminate_task(self, task_id: str, *, resend: bool = True) -> None:
         """StopTask: ends the run in progress, whoever started it. The task stays activated.
@@ -731,7 +735,7 @@ class FdiClient:
             operation,
             "/task-monitors",
             query,
-            {},
+            _dropped(task_name=task_name),
             TaskMonitor.from_wire,
             lambda m: m.task_id,
             first=1,
@@ -744,8 +748,8 @@ class FdiClient:
         operation = "list_runs"
         path = f"/tasks/{rules.path_id(task_id, 'task_id', operation=operation)}/monitor-logs"
         query = {
-            "begin_time": None if begin_time is None else _past_ms(operation, "begin_time", begin_time),
-            "end_time": None if end_time is None else _past_ms(operation, "end_time", end_time),
+            "begin_time": None if begin_time is None else _filter_ms(operation, "begin_time", begin_time),
+            "end_time": None if end_time is None else _filter_ms(operation, "end_time", end_time),
         }
         pages = self._pages(
             operation,
@@ -812,13 +816,13 @@ class FdiClient:
         sort_field: str | None = None,
         sort_type: str | None = None,
     ) -> Listing[Datasource]:
-        """ListDatasources, all pages. ``name`` is a fuzzy filter."""
+        """ListDatasources, all pages. ``name`` is a fuzzy filter; the service takes 30 characters of it."""
         operation = "list_datasources"
         query = {
             "datasource_type": _optional_text(operation, "datasource_type", datasource_type, 64),
             "sort_field": _upper_text(operation, "sort_field", sort_field),
             "sort_type": _upper_text(operation, "sort_type", sort_type),
-            "name": _optional_text(operation, "name", name, 255),
+            "name": _filter_text(operation, "name", name, 255, 30),
             "app_id": rules.optional_identifier(app_id, "app_id", operation=operation),
             "custom_plugin_id": rules.optional_identifier(
                 custom_plugin_id, "custom_plugin_id", operation=operation
@@ -831,7 +835,7 @@ class FdiClient:
             operation,
             "/datasources",
             query,
-            {},
+            _dropped(name=name),
             Datasource.from_wire,
             lambda d: d.datasource_id,
             first=0,
@@ -1151,10 +1155,8 @@ def _is_true(data: Any) -> bool:
 
 
 def _table_names(data: Any) -> tuple[str, ...]:
-    if data is None:
-        return ()
     rows = data.get("tables") if isinstance(data, dict) else data
-    if rows is None and isinstance(data, dict):
+    if rows is None and isinstance(data, dict) and "tables" in data:
         return ()
     if not isinstance(rows, list):
         raise ValueError("the tables are no list")
@@ -1167,6 +1169,12 @@ def _optional_text(operation: str, field: str, value: object, maximum: int) -> s
         if value is None
         else rules.text(value, field, operation=operation, minimum=0, maximum=maximum) or None
     )
+
+
+def _filter_text(operation: str, field: str, value: object, maximum: int, taken: int) -> str | None:
+    """A fuzzy filter cut to the length ``taken`` by the service, which finds as much and more."""
+    text = _optional_text(operation, field, value, maximum)
+    return None if text is None else text[:taken]
 
 
 def _upper_text(operation: str, field: str, value: object) -> str | None:
@@ -1199,7 +1207,17 @@ def _execute_status_query(operation: str, value: object) -> str | None:
 
 
 def _past_ms(operation: str, field: str, value: object) -> int:
-    ms = rules.parse_time_ms(value, field, operation=operation)
+    return _since_1970(operation, field, value, rules.parse_time_ms(value, field, operation=operation))
+
+
+def _filter_ms(operation: str, field: str, value: object) -> int:
+    # Plain numbers are computed by code: a look far back may well end in 1970.
+    if type(value) is int:
+        return _since_1970(operation, field, value, value)
+    return _past_ms(operation, field, value)
+
+
+def _since_1970(operation: str, field: str, value: object, ms: int) -> int:
     if not 1 <= ms <= 9_999_999_999_999:
         raise FdiInvalidRequestError.local(
             operation, field, value, "must be later than 1970 and earlier than 2286"

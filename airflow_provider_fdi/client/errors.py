@@ -31,6 +31,7 @@ __all__ = [
     "FdiThrottledError",
     "ServiceWords",
     "clean_text",
+    "describe",
     "error_from_response",
     "http_date_ms",
     "mask",
@@ -89,7 +90,7 @@ class FdiConnectionError(FdiError):
 
 
 class FdiProtocolError(FdiError):
-    """The service said success (2xx) with a body that cannot be read."""
+    """The service said success (2xx) with a body that cannot be read, or that says that it failed."""
 
     delivered: bool = True
     """False if the login answered, so that the operation itself was not sent."""

@@ -225,16 +225,18 @@ class Page:
 
     @classmethod
     def from_wire(cls, data: Any) -> Page:
-        """A page from ``{total, size, entities}``; null and an empty object are an empty page.
+        """A page from ``{total, size, entities}``.
 
-        ``size`` counts the rows that came, readable or not: paging goes on by it.
+        Nothing, null and an empty object are refused: they do not say that there are no rows, and what is
+        taken for missing is created again, or counts as deleted. ``size`` counts the rows that came, readable
+        or not: paging goes on by it.
         """
         if data is None:
-            return cls([], None, 0)
+            raise ValueError("the page is empty or null")
         rows = data if isinstance(data, list) else _object(data, "the page").get("entities")
         total = None if isinstance(data, list) else _int(data.get("total"))
         if rows is None:
-            if data and not isinstance(data, list) and total is None:
+            if total is None:
                 raise ValueError("the page has neither entities nor total")
             return cls([], total, 0)
         if not isinstance(rows, list):
@@ -633,10 +635,10 @@ class Column:
 
 
 def columns(data: Any) -> tuple[Column, ...]:
-    """Columns from ``{columns: […]}`` or a bare list."""
-    if data is None:
-        return ()
-    rows = data if isinstance(data, list) else _object(data, "the answer").get("columns")
+    """Columns from ``{columns: […]}`` or a bare list; null there means none, null alone says nothing."""
+    if isinstance(data, dict) and "columns" not in data:
+        raise ValueError("the answer has no columns")
+    rows = data if isinstance(data, list) else _object(data, "the answer")["columns"]
     if rows is not None and not isinstance(rows, list):
         raise ValueError("the columns are no list")
     return tuple(Column.from_wire(row) for row in _objects(rows))

@@ -116,6 +116,8 @@ def identifier(value: object, field: str, *, operation: str = "", maximum: int =
         raise refuse(operation, field, value, "must not contain '/', '\\', '?', '#' or control characters")
     if not value.strip(". "):
         raise refuse(operation, field, value, "must not consist of dots alone")
+    if value != value.strip():
+        raise refuse(operation, field, value, "must not begin or end with white space")
     return value
 
 
@@ -182,7 +184,7 @@ def dispatch_interval(value: object, *, operation: str = "", field: str = "dispa
 
 def start_time(value: object, *, operation: str = "", field: str = "start_time") -> int:
     """Start of a schedule, in epoch milliseconds."""
-    ms = parse_time_ms(value, field, operation=operation)
+    ms = _to_ms(value, field, operation)
     if not START_TIME_MIN <= ms <= START_TIME_MAX:
         rule = (
             f"must lie between {START_TIME_MIN} (2000-01-01T00:00:00Z) and "
@@ -226,8 +228,20 @@ def mapping(value: object, field: str, *, operation: str = "") -> dict[str, Any]
 def parse_time_ms(value: object, field: str = "time", *, operation: str = "") -> int:
     """Epoch milliseconds from a whole number of milliseconds, a datetime, ISO 8601 text, or digits as text.
 
-    A time without an offset is UTC.
+    A time without an offset is UTC. Numbers of milliseconds before the year 2000 are refused: they are
+    seconds, or a date without its dashes.
     """
+    ms = _to_ms(value, field, operation)
+    number = isinstance(value, (int, float)) or (isinstance(value, str) and _DIGITS.fullmatch(value.strip()))
+    if number and 1 <= ms < START_TIME_MIN:
+        rule = (
+            "looks like seconds or YYYYMMDD: give a datetime, ISO 8601 text, or milliseconds since the epoch"
+        )
+        raise refuse(operation, field, value, rule)
+    return ms
+
+
+def _to_ms(value: object, field: str, operation: str) -> int:
     rule = "must be a datetime, ISO 8601 text, or epoch milliseconds"
     if isinstance(value, bool):
         raise refuse(operation, field, value, rule)

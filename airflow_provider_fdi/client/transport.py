@@ -43,6 +43,7 @@ from airflow_provider_fdi.client.errors import (
     http_date_ms,
     load_json,
     mask,
+    parse_error_body,
 )
 
 if TYPE_CHECKING:
@@ -98,13 +99,21 @@ class Resend(Enum):
 class Answer:
     """A successful answer."""
 
-    __slots__ = ("attempts", "body", "headers", "status")
+    __slots__ = ("attempts", "body", "headers", "secrets", "status")
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, attempts: int) -> None:
+    def __init__(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        attempts: int,
+        secrets: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
         self.status = status
         self.headers = headers
         self.body = body
         self.attempts = attempts
+        self.secrets = secrets
 
     @property
     def server_time(self) -> int | None:
@@ -112,11 +121,15 @@ class Answer:
         return http_date_ms(self.headers.get("Date"))
 
     def json(self, operation: str, ids: Mapping[str, str]) -> Any:
-        """The body's JSON; an empty body is None. Raises FdiProtocolError for anything else."""
+        """The body's JSON; an empty body is None.
+
+        Raises FdiProtocolError for anything else, and for the body of an error: then the service did not do
+        what it was asked for, or only a part of it.
+        """
         if not self.body or self.body.isspace():
             return None
         try:
-            return load_json(self.body)
+            data = load_json(self.body)
         except ValueError as error:
             kind = clean_text(self.headers.get("Content-Type") or "of unknown type", 80)
             raise FdiProtocolError(
@@ -127,6 +140,33 @@ class Answer:
                 ids=ids,
                 attempts=self.attempts,
             ) from None
+        self._refuse_error(data, operation, ids)
+        return data
+
+    def check(self, operation: str, ids: Mapping[str, str]) -> None:
+        """Raise if the body is that of an error. Anything else passes, also what is no JSON."""
+        try:
+            data = load_json(self.body)
+        except ValueError:
+            return
+        self._refuse_error(data, operation, ids)
+
+    def _refuse_error(self, data: Any, operation: str, ids: Mapping[str, str]) -> None:
+        # No documented success has this field at the top.
+        code = data.get("error_code") if isinstance(data, dict) else None
+        if not isinstance(code, str) or not code.strip():
+            return
+        words = parse_error_body(
+            self.body, request_id=self.headers.get("X-Request-Id"), secrets=self.secrets()
+        )
+        where = f"HTTP {self.status}" + (f", request id {words.request_id}" if words.request_id else "")
+        said = f"{words.code} {words.message}".strip()
+        raise FdiProtocolError(
+            f"{describe(operation, ids)}: {said} [{where}, but the body is that of an error].",
+            operation=operation,
+            ids=ids,
+            attempts=self.attempts,
+        )
 
 
 # One request, once
@@ -404,21 +444,28 @@ def prepare(
     return request
 
 
+LONGEST_RETRY_AFTER = 86_400.0
+"""A service that asks for more is in error: no clock and no sleep can be given 10**15 seconds."""
+
+
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Seconds that ``Retry-After`` asks for, as a number or as an HTTP date; None if absent or unreadable."""
+    """Seconds that ``Retry-After`` asks for, as a number or as an HTTP date, at most a day.
+
+    None if it is absent or unreadable.
+    """
     value = headers.get("Retry-After")
     if not value:
         return None
     text = str(value).strip()
-    if text.isascii() and text.replace(".", "", 1).isdigit() and len(text) <= 16:
-        return float(text)
+    if text.isascii() and text.replace(".", "", 1).isdigit():
+        return min(float(text), LONGEST_RETRY_AFTER)
     moment = http_date_ms(text)
     if moment is None:
         return None
     # Measured on the server's clock where it tells it: ours may be off by minutes.
     here = http_date_ms(headers.get("Date"))
     base = here if here is not None else (time.time() if now is None else now) * 1000
-    return max(0.0, (moment - base) / 1000)
+    return min(max(0.0, (moment - base) / 1000), LONGEST_RETRY_AFTER)
 
 
 # Authentication, retries, gate
@@ -515,7 +562,7 @@ class Transport:
                     if status != 401:
                         self.auth.accepted(request)
                         if 200 <= status < 300:
-                            return Answer(status, answered, content, sent)
+                            return Answer(status, answered, content, sent, lambda: self._secrets(secrets))
                     error = refusal = self._error(operation, ids, sent, status, answered, content, secrets)
                     again = status == 401 and not renewed and self.auth.on_unauthorized(request, refusal)
             except WireFault as fault:

@@ -453,11 +453,13 @@ class FdiRunTaskOperator(FdiBaseOperator):
         from airflow_provider_fdi.client.errors import FdiError
         from airflow_provider_fdi.runs.stop import terminate_own_run
 
-        over = f"execution_timeout={self.execution_timeout} is over."
+        record = self._own_record
+        name = record.fdi_task_id if record is not None else self.fdi_task_id or self.fdi_task_name
+        over = f"FDI task {name}: execution_timeout={self.execution_timeout} is over."
         if not self.terminate_on_kill:
             raise FdiTimeout(over)
         try:
-            run_id = terminate_own_run(self.client, self._own_record)
+            run_id = terminate_own_run(self.client, record)
         except FdiError as error:
             raise FdiTimeout(f"{over} The run could not be terminated, it may go on: {error}") from error
         ended = f"Run {run_id} was terminated." if run_id else "No run of ours was going on."
@@ -673,7 +675,7 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
     def execute(self, context: Context) -> str:
         self._check()
         note = note_for(context, CREATE_KEY, task_name=self.fdi_task_name)
-        task_id, existing = create_once(self.hook, self.fdi_task_name, self._create, note)
+        task_id, existing = create_once(self.hook, self.fdi_task_name, self._create, note, composite=True)
         self._push_task_link(context, task_id)
         if existing is None:
             self.log.info("Created composite FDI task %s (%s)", task_id, self.fdi_task_name)
@@ -728,9 +730,8 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
                     dict_list(f"{place}.{key}", mapping[key])
 
     def _operation_types(self) -> list[str]:
-        given = self.operation_types
-        # Not id_list: what it says of an empty list would not say what may be in it.
-        return id_list("operation_types", given) if isinstance(given, str) else list(given or ())
+        # What id_list says of an empty list would not say what may be in it.
+        return id_list("operation_types", self.operation_types) if self.operation_types else []
 
     def _create(self) -> str | None:
         from airflow_provider_fdi.client.errors import FdiProtocolError
@@ -872,8 +873,8 @@ class FdiBatchOperator(FdiBaseOperator):
         checked = check_event(event)
         if checked["status"] == TIMEOUT:
             raise FdiTimeout(
-                f"Not all tasks report {TARGET_STATUS[self.action]!r} within execution_timeout="
-                f"{self.execution_timeout}."
+                f"{self.action}: not all tasks report {TARGET_STATUS[self.action]!r} within"
+                f" execution_timeout={self.execution_timeout}."
             )
         result = checked.get("record")
         if not isinstance(result, Mapping) or {"succeeded", "failed"} - result.keys():
@@ -944,7 +945,7 @@ class FdiBatchOperator(FdiBaseOperator):
             same = isinstance(memory, Mapping) and (
                 memory.get("chain") == chain_of(context) and memory.get("action") == self.action
             )
-            if same:
+            if same and isinstance(memory.get("succeeded"), list):
                 return [i for i in memory["succeeded"] if i in ids]
         if int(getattr(context["ti"], "try_number", 1) or 1) <= 1:
             return []
@@ -1230,6 +1231,8 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
         # What stays as it is, too: a task must not be stopped for a request that is then refused here.
         rules.task_name(body["task_name"])
         rules.task_type(body["task_type"])
+        rules.description(body["description"])
+        rules.task_tag(body["task_tag"])
         for field in ("source_datasource_id", "target_datasource_id"):
             rules.identifier(body[field], field)
         was_started = restart and self._was_started(context, task)

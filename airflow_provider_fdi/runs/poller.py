@@ -28,6 +28,7 @@ from airflow_provider_fdi.client.errors import (
     FdiError,
     FdiProtocolError,
     FdiResponseError,
+    FdiThrottledError,
 )
 from airflow_provider_fdi.client.models import ExecuteStatus, TaskMonitor
 from airflow_provider_fdi.client.rules import PAGE_SIZE
@@ -168,6 +169,7 @@ class Poller:
         self._tasks_total: int | None = None
         self._counted_at = -math.inf
         self._no_pages_before = -math.inf
+        self._throttled: FdiError | None = None
 
     def watch(
         self,
@@ -248,7 +250,7 @@ class Poller:
             if not self._waiters:
                 return False
             self._sooner.clear()
-            self._wakes_at = max(min(w.due for w in self._waiters), self._held_until())
+            self._wakes_at = min(w.due for w in self._waiters)
             pause = self._wakes_at - clock()
             if pause <= 0:
                 return True
@@ -271,6 +273,9 @@ class Poller:
             client = await self._connected()
         except FdiError as error:
             self._failed([w for w in waiters if _is_due(w, now)], error, None)
+            return
+        if self._held_until() > now:
+            self._hold([w for w in waiters if _is_due(w, now)], client, now)
             return
         if self._wants_pages(waiters, now):
             try:
@@ -347,6 +352,8 @@ class Poller:
         """Look again later, at the same time for all of them, or give up for those it has lasted too long."""
         now = clock()
         log.warning("Looking at FDI failed: %s", error)
+        if isinstance(error, FdiThrottledError):
+            self._throttled = error
         pauses = [0.0]
         if isinstance(error, FdiAuthError) and client is not None and self._proven:
             # What has worked before no longer does: the connection may have been changed, so it is read anew,
@@ -357,6 +364,13 @@ class Poller:
             pauses = [p for w in waiters if (p := _pause(w, error, now)) is not None]
         for waiter in waiters:
             waiter.due = now + min(pauses, default=0.0)
+
+    def _hold(self, waiters: list[Waiter], client: FdiClient, now: float) -> None:
+        """The service wants fewer requests: a look that is not made for that counts as one that failed."""
+        words = str(self._throttled or "the service asked for fewer requests (429)")
+        error = FdiThrottledError(words, operation="poll", status=429)
+        error.retry_after = self._held_until() - now
+        self._failed(waiters, error, client)
 
     async def _connected(self) -> FdiClient:
         async with self._connecting:

@@ -57,11 +57,15 @@ class RunRecord:
         if not isinstance(value, Mapping):
             return None
         known = {f.name: value[f.name] for f in fields(cls) if f.name in value}
-        known["baseline"] = tuple(known.get("baseline") or ())
         try:
-            return cls(**known)
+            known["baseline"] = tuple(known.get("baseline") or ())
+            record = cls(**known)
         except TypeError:
             return None
+        numbers = (record.chain, record.try_number, record.intent_time, record.deadline)
+        texts = (record.fdi_task_id, *record.baseline)
+        good = all(isinstance(n, int) for n in numbers) and all(isinstance(t, str) for t in texts)
+        return record if good else None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"baseline": list(self.baseline)}

@@ -21,6 +21,7 @@ from airflow_provider_fdi.client.errors import (
     FdiError,
     FdiResponseError,
     FdiThrottledError,
+    describe,
 )
 from airflow_provider_fdi.client.models import Listing, Run, Task, TaskStatus
 from airflow_provider_fdi.runs import verdict
@@ -29,6 +30,7 @@ from airflow_provider_fdi.runs.verdict import Outcome, Sighting
 from airflow_provider_fdi.runs.wait import (
     IDLE,
     LOOKBACK_MS,
+    QUIET,
     VISIBLE,
     Wait,
     for_end_of,
@@ -154,17 +156,23 @@ def _look_around(client: FdiClient, request: RunRequest) -> Surroundings:
         # ListTasks may lag or filter; ShowTask raises FdiNotFoundError for a task that is not there.
         task = client.get_task(request.fdi_task_id)
     # The log last, so that the baseline is as young as can be.
-    return Surroundings(task, client.list_runs(request.fdi_task_id, begin_time=now - LOOKBACK_MS))
+    runs = client.list_runs(request.fdi_task_id, begin_time=now - LOOKBACK_MS)
+    if verdict.is_executing(task) and verdict.run_in_progress(runs) is None:
+        # What it executes began longer ago.
+        runs = client.list_runs(request.fdi_task_id)
+    return Surroundings(task, runs)
 
 
 def _activate(client: FdiClient, fdi_task_id: str) -> None:
     log.info("FDI task %s is stopped, starting it (start_if_stopped)", fdi_task_id)
     for item in client.start_tasks([fdi_task_id]).failed:
         if item.error_code != ALREADY_STARTED:
+            ids = {"task_id": fdi_task_id}
             raise FdiStartError(
-                f"the task cannot be started: {item.error_code} {item.error_msg}",
-                operation="batch_operate_tasks",
-                ids={"task_id": fdi_task_id},
+                f"{describe('start_tasks', ids)}: the task cannot be started: {item.error_code}"
+                f" {item.error_msg}. Give it a schedule if it has none, or set start_if_stopped=False",
+                operation="start_tasks",
+                ids=ids,
             )
 
 
@@ -181,6 +189,9 @@ def _meet(book: Book, request: RunRequest, around: Surroundings) -> Step:
     if request.if_running in ("fail", "skip"):
         return Busy(run)
     if request.if_running == "wait":
+        if run is not None and not verdict.is_executing(around.task):
+            # Only the log says so: the state of the task would end the wait at once.
+            return Wait(request.fdi_task_id, QUIET, since=verdict.newest_time(run) or None)
         return Wait(request.fdi_task_id, IDLE)
     if run is None:
         deadline = around.now + int(request.start_grace * 1000)
@@ -206,6 +217,12 @@ def _start(
     sleep: Callable[[float], None],
 ) -> Step | None:
     """Write the intent, then start. None: nothing was started, begin anew."""
+    if verdict.never_ends(around.task):
+        log.warning(
+            "FDI task %s never ends by itself (real-time or composite): its run will be waited for until it"
+            " fails or is stopped. FdiBatchOperator starts such a task, FdiTaskSensor tells when it runs",
+            request.fdi_task_id,
+        )
     record = _write_intent(book, request, around)
     sent = time.monotonic()
     try:
@@ -338,11 +355,12 @@ def _give_up_looking(book: Book, request: RunRequest, record: RunRecord) -> None
             if record.accepted
             else f"{unconfirmed} starts were left unanswered"
         )
+        ids = {"task_id": record.fdi_task_id}
         raise FdiStartError(
-            f"{how}, but no run appeared in the task's log within {request.start_grace:g} s. If the log is"
-            " known to lag longer, raise start_grace",
+            f"{describe('run_task', ids)}: {how}, but no run appeared in the task's log within"
+            f" {request.start_grace:g} s. If the log is known to lag longer, raise start_grace",
             operation="run_task",
-            ids={"task_id": record.fdi_task_id},
+            ids=ids,
         )
     log.info("No run of FDI task %s appeared: the start was not carried out", record.fdi_task_id)
 

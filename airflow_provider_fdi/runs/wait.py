@@ -20,6 +20,7 @@ from airflow_provider_fdi.client.errors import (
     FdiNotFoundError,
     FdiProtocolError,
     FdiThrottledError,
+    describe,
 )
 from airflow_provider_fdi.client.models import ExecuteStatus, Run, Task, TaskMonitor
 from airflow_provider_fdi.runs import verdict
@@ -35,7 +36,7 @@ LOOKBACK_MS = 3_600_000
 not documented, and a run may have been queued for a while."""
 
 COMPLETED_LOOKBACK_MS = 24 * LOOKBACK_MS
-"""The same for runs known only by when they ended: they may have started long before."""
+"""How much earlier runs are looked for that are known only by when they ended."""
 
 LOCATED = "located"
 ENDED = "ended"
@@ -45,8 +46,9 @@ COMPLETED = "completed"
 NEWS = "news"
 HEALTHY = "healthy"
 ACTIVATED = "activated"
+QUIET = "quiet"
 
-IN_LOG = frozenset({LOCATED, ENDED, VISIBLE, COMPLETED, NEWS})
+IN_LOG = frozenset({LOCATED, ENDED, VISIBLE, COMPLETED, NEWS, QUIET})
 """What the run log decides; the other waits are decided by the state of the task."""
 
 KINDS = IN_LOG | {IDLE, HEALTHY, ACTIVATED}
@@ -59,7 +61,8 @@ class Wait:
     ``located``    our run appears in the log, or ``deadline`` passes
     ``ended``      the run ``run_id`` is over
     ``visible``    a run in progress appears in the log, or ``deadline`` passes
-    ``idle``       the task is executing no run
+    ``idle``       the task is executing no run, by its state
+    ``quiet``      the same by its log
     ``completed``  a run ended at or after ``completed_after`` in one of ``statuses``
     ``news``       a run that is not in ``baseline`` ended at or after ``completed_after``, in whatever state
     ``healthy``    a task that never ends is started and executing, or failed
@@ -70,7 +73,8 @@ class Wait:
     until: str
     run_id: str | None = None
     since: int | None = None
-    """The time around which the awaited run started; None: unknown."""
+    """The time around which the awaited run started; None: unknown. For ``completed``: when the execution
+    started that was the latest when the wait began, if that is long ago."""
     baseline: tuple[str, ...] = ()
     deadline: int | None = None
     completed_after: int | None = None
@@ -90,11 +94,14 @@ class Wait:
     @property
     def begin_time(self) -> int | None:
         """From when on the log must be read for this wait."""
-        since, lookback = self.since, LOOKBACK_MS
+        begin = None if self.since is None else self.since - LOOKBACK_MS
         if self.until == COMPLETED:
-            since, lookback = self.completed_after, COMPLETED_LOOKBACK_MS
+            if self.completed_after is None:
+                return None
+            usual = self.completed_after - COMPLETED_LOOKBACK_MS
+            begin = usual if begin is None else min(usual, begin)
         # The service knows no time before 1970.
-        return None if since is None else max(since - lookback, 1)
+        return None if begin is None else max(begin, 1)
 
 
 def for_our_run(record: RunRecord) -> Wait:
@@ -135,6 +142,8 @@ def is_over(wait: Wait, look: Look) -> bool:
     if wait.until == ENDED:
         run = verdict.find_run(look.runs, wait.run_id or "")
         return run is not None and verdict.outcome(run) is not verdict.Outcome.GOING_ON
+    if wait.until == QUIET:
+        return verdict.run_in_progress(look.runs) is None
     if wait.until == VISIBLE:
         return verdict.run_in_progress(look.runs) is not None or look.now >= (wait.deadline or 0)
     if wait.until == COMPLETED:
@@ -199,11 +208,9 @@ def look_at(client: FdiClient, wait: Wait) -> Look:
     if wait.until == ENDED and verdict.find_run(listing, wait.run_id or "") is None:
         listing = client.list_runs(wait.fdi_task_id)
         if verdict.find_run(listing, wait.run_id or "") is None:
-            raise FdiProtocolError(
-                "the run is missing from the task's log",
-                operation="list_runs",
-                ids={"task_id": wait.fdi_task_id, "run_id": wait.run_id or ""},
-            )
+            ids = {"task_id": wait.fdi_task_id, "run_id": wait.run_id or ""}
+            words = f"{describe('list_runs', ids)}: the run is missing from the task's log"
+            raise FdiProtocolError(words, operation="list_runs", ids=ids)
     return Look(server_now(listing.server_time), runs=tuple(listing))
 
 
@@ -240,7 +247,8 @@ class PollFailures:
         wait = min(max(interval, 1.0) * 2.0 ** min(self.count - 1, 5), max(interval, 60.0))
         asked = error.retry_after if isinstance(error, FdiThrottledError) and error.retry_after else 0.0
         left = self.timeout - (now - self.since)
-        return max(asked, min(wait * random.uniform(0.5, 1.0), max(left, 0.1)))
+        # However long the service asks to wait: the last look comes when the time is over.
+        return min(max(asked, wait * random.uniform(0.5, 1.0)), max(left, 0.1))
 
 
 def watch(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
@@ -148,6 +149,8 @@ class FdiTaskSensor(BaseSensorOperator):
         self._summary: dict[str, Any] | None = None
         self._linked = False
         self._seen_once = False
+        self._reached_back = False
+        self._task_name: str | None = None
 
     @cached_property
     def hook(self) -> FdiHook:
@@ -212,9 +215,14 @@ class FdiTaskSensor(BaseSensorOperator):
         return timeout if self.execution_timeout is None else min(timeout, self.execution_timeout)
 
     def _time_out(self) -> NoReturn:
+        awaited = f"FDI task {self.fdi_task_id or self.fdi_task_name}: "
+        if self.fdi_run_id is not None:
+            awaited += f"run {self.fdi_run_id} is not over. "
+        elif self.completed_after is not None:
+            awaited += f"no run that counts has ended at or after {self.completed_after}. "
         if self._limit.total_seconds() < self.timeout:
-            raise FdiTimeout(f"execution_timeout={self.execution_timeout} is over.")
-        raise AirflowSensorTimeout(f"The sensor has timed out after {self.timeout:g} s.")
+            raise FdiTimeout(f"{awaited}execution_timeout={self.execution_timeout} is over.")
+        raise AirflowSensorTimeout(f"{awaited}The sensor has timed out after {self.timeout:g} s.")
 
     @cached_property
     def _failures(self) -> PollFailures:
@@ -251,9 +259,36 @@ class FdiTaskSensor(BaseSensorOperator):
             task, _ = task_state(client, wait.fdi_task_id)
             self._seen_once = True
             return self._judge_health(context, task)
-        runs = look_at(client, wait).runs
+        seen = self._judge_run(context, wait, look_at(client, wait).runs)
         self._seen_once = True
-        return self._judge_run(context, wait, runs)
+        if not seen.is_done and self._reaches_back():
+            seen = self._judge_run(context, self._wait, look_at(client, self._wait).runs)
+        return seen
+
+    def _reaches_back(self) -> bool:
+        """Have more of the log read if the latest execution began before the part that is read by itself.
+
+        Asked once for each process; False: there is nothing more to be seen.
+        """
+        from airflow_provider_fdi.client.errors import FdiError
+        from airflow_provider_fdi.runs.wait import COMPLETED, server_now
+
+        wait = self._wait
+        if self._reached_back or wait.until != COMPLETED or wait.begin_time is None:
+            return False
+        self._reached_back = True
+        try:
+            monitors = self.hook.get_conn().list_task_monitors(task_name=self._task_name)
+        except FdiError as error:
+            self.log.info("A run that began before %s would be missed: %s", wait.begin_time, error)
+            return False
+        began = [m.last_execute_time for m in monitors if m.task_id == wait.fdi_task_id]
+        # Now, at the latest: of runs that have yet to begin, some may do so long before ``completed_after``.
+        since = min([server_now(monitors.server_time), *(time for time in began if time is not None)])
+        if since >= wait.begin_time:
+            return False
+        self._wait = replace(wait, since=since)
+        return True
 
     @cached_property
     def _wait(self) -> Wait:
@@ -277,6 +312,7 @@ class FdiTaskSensor(BaseSensorOperator):
             task = client.get_task(task_id)
         if never_ends(task):
             return Wait(task_id, HEALTHY, statuses=failures)
+        self._task_name = task.task_name
         statuses = tuple(dict.fromkeys((*targets, *failures)))
         return Wait(task_id, COMPLETED, completed_after=completed_after, statuses=statuses)
 

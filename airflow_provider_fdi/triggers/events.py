@@ -91,7 +91,7 @@ class FdiRunEventTrigger(BaseEventTrigger):
             raise ValueError("FdiRunEventTrigger: give either fdi_task_id or fdi_task_name")
         if not self.statuses or set(self.statuses) - set(STATUSES):
             raise ValueError(f"FdiRunEventTrigger: statuses={self.statuses!r}: of {', '.join(STATUSES)}")
-        if not 0 < poll_interval < math.inf:
+        if not isinstance(poll_interval, (int, float)) or not 0 < poll_interval < math.inf:
             raise ValueError(f"FdiRunEventTrigger: poll_interval={poll_interval!r}: must be more than 0")
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -284,7 +284,11 @@ class _Shelf:
 def _texts(value: str | Iterable[str] | None) -> list[str]:
     if value is None:
         return []
-    return [value] if isinstance(value, str) else list(dict.fromkeys(value))
+    texts = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
+    for text in texts:
+        if not isinstance(text, str):
+            raise ValueError(f"FdiRunEventTrigger: {value!r}: must be a text or a list of texts")
+    return list(dict.fromkeys(texts))
 
 
 def _id_of(client: FdiClient, task_name: str) -> str:

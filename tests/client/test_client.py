@@ -142,8 +142,6 @@ def test_nothing_as_the_answer_to_a_write(reply: Reply, service: Service, client
     assert client.update_task("t", **common) is None
     assert client.get_schedule("t") is None
     assert client.create_composite_task(task_name="abc", operation_types=["INSERT"]) is None
-    assert client.list_tables("d", position="SOURCE") == ()
-    assert len(client.list_tasks()) == 0
     client.delete_task("t")
     client.terminate_task("t")
     client.reset_composite_task("t")
@@ -162,10 +160,33 @@ def test_nothing_is_no_answer_where_something_is_needed(
         lambda: client.create_schedule("t", cron="@daily"),
         lambda: client.init_composite_task(),
         lambda: client.get_run_steps("t", "r"),
+        lambda: client.list_tasks(),
+        lambda: client.list_task_monitors(),
+        lambda: client.list_runs("t"),
+        lambda: client.list_mappings("t"),
+        lambda: client.list_datasources(),
+        lambda: client.list_tables("d", position="SOURCE"),
+        lambda: client.list_columns("d", position="SOURCE"),
+        lambda: client.test_sql("d", "select 1"),
     ]
     for call in calls:
         with pytest.raises(FdiProtocolError):
             call()
+
+
+def test_listing_that_breaks_off_with_nothing_is_not_complete(service: Service, client: FdiClient) -> None:
+    service.then(Reply(200, {"total": 1500, "entities": rows(999, "task_id")})).always(Reply(200, b"null"))
+    with pytest.raises(FdiProtocolError, match=r"list_tasks: .*null"):
+        client.list_tasks()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"tables": None, "columns": None}, {"tables": [], "columns": []}], ids=str
+)
+def test_no_tables_and_no_columns(fields: dict[str, Any], service: Service, client: FdiClient) -> None:
+    service.always(Reply(200, fields))
+    assert client.list_tables("d", position="SOURCE") == ()
+    assert client.list_columns("d", position="SOURCE") == ()
 
 
 @pytest.mark.parametrize(
@@ -206,6 +227,27 @@ def test_listing_tells_the_servers_time_of_its_first_page(service: Service, clie
     assert listing.server_time is not None
     assert abs(listing.server_time - dt.datetime.now().timestamp() * 1000) < 5000
     assert ("begin_time", "1577836800000") in service.last.query
+
+
+def test_log_can_be_read_from_any_computed_millisecond(service: Service, client: FdiClient) -> None:
+    service.always(Reply(200, {"total": 0, "entities": []}))
+    client.list_runs("t", begin_time=1)
+    assert ("begin_time", "1") in service.last.query
+
+
+@pytest.mark.parametrize("length", [63, 64, 65, 100])
+def test_long_names_are_cut_to_what_the_filters_take(
+    length: int, service: Service, client: FdiClient
+) -> None:
+    service.always(Reply(200, {"total": 0, "entities": []}))
+    name = ("0123456789" * 10)[:length]
+    client.list_tasks(name=name)
+    query = dict(service.last.query)
+    assert (query["name"], query["task_name"]) == (name[:64], name[:64])
+    client.list_datasources(name=name)
+    assert dict(service.last.query)["name"] == name[:30]
+    client.list_task_monitors(task_name=name)
+    assert dict(service.last.query)["task_name"] == name
 
 
 def test_filters_take_enums_and_words(service: Service, client: FdiClient) -> None:
@@ -588,6 +630,10 @@ def test_bad_ids_are_refused_everywhere(bad: Any, service: Service, client: FdiC
             "repulling_snapshot='no': must be True or False",
         ),
         (lambda c: c.reset_composite_task("t", date_from="x"), "date_from='x'"),
+        (lambda c: c.reset_composite_task("t", date_from="20261122"), "looks like seconds or YYYYMMDD"),
+        (lambda c: c.list_runs("t", begin_time="20261122"), "looks like seconds or YYYYMMDD"),
+        (lambda c: c.get_task(" t"), "task_id=' t': must not begin or end with white space"),
+        (lambda c: c.start_tasks(["t", "u "]), "task_ids.*'u ': must not begin or end with white space"),
         (lambda c: c.init_composite_task(server_id="x" * 21), "server_id"),
         (lambda c: c.list_tasks(status="DONE"), "status='DONE'"),
         (lambda c: c.list_tasks(execute_status="DONE"), "execute_status='DONE'"),
@@ -653,6 +699,74 @@ def test_message_names_operation_ids_code_words_and_what_to_do(service: Service,
     assert (error.operation, dict(error.ids), error.attempts) == ("delete_task", {"task_id": "t1"}, 1)
     assert (error.status, error.error_code, error.request_id) == (400, "FDI.3023", "r-1")
     assert error.server_time is not None
+
+
+@pytest.mark.parametrize(
+    ("call", "head"),
+    [
+        (lambda c: c.list_tasks(task_id="t1"), r"list_tasks \(task_id=t1\): "),
+        (lambda c: c.list_tasks(name="abc"), r"list_tasks \(name=abc\): "),
+        (lambda c: c.list_task_monitors(task_name="abc"), r"list_task_monitors \(task_name=abc\): "),
+        (lambda c: c.list_datasources(name="abc"), r"list_datasources \(name=abc\): "),
+    ],
+)
+def test_failed_lookups_name_what_was_looked_for(
+    call: Callable[[FdiClient], Any], head: str, service: Service, client: FdiClient
+) -> None:
+    service.always(Reply(403))
+    with pytest.raises(FdiError, match=head):
+        call(client)
+
+
+UPGRADE = {"error_code": "FDI.4711", "error_msg": "Instance is being upgraded."}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c: c.get_task("t"),
+        lambda c: c.list_tasks(),
+        lambda c: c.list_tables("d", position="SOURCE"),
+        lambda c: c.get_schedule("t"),
+        lambda c: c.create_task(**common),
+        lambda c: c.update_task("t", **common),
+        lambda c: c.run_task("t"),
+        lambda c: c.terminate_task("t"),
+        lambda c: c.delete_task("t"),
+        lambda c: c.stop_tasks(["t"]),
+        lambda c: c.reset_composite_task("t"),
+        lambda c: c.update_composite_task("t", operation_types=["INSERT"], repulling_snapshot=False),
+        lambda c: c.delete_mapping("t", "m"),
+        lambda c: c.auto_create_mappings(source_datasource_id="s", target_datasource_id="t"),
+    ],
+)
+def test_success_with_the_body_of_an_error_is_an_error(
+    call: Callable[[FdiClient], Any], service: Service, client: FdiClient
+) -> None:
+    service.always(Reply(200, UPGRADE, {"X-Request-Id": "r-1"}))
+    with pytest.raises(
+        FdiProtocolError, match=r"FDI\.4711 Instance is being upgraded\. \[HTTP 200, request id r-1"
+    ) as caught:
+        call(client)
+    assert caught.value.ambiguous  # it may have been done all the same
+    assert len(service.seen) == 1
+
+
+def test_error_in_a_success_shows_no_secret(service: Service, client: FdiClient) -> None:
+    password = "secret-of-the-task"
+    words = f"no login with {password}, {TOKEN}"
+    service.always(Reply(200, {"error_code": "FDI.1", "error_msg": words}))
+    with pytest.raises(FdiProtocolError, match="no login with") as caught:
+        client.create_task(**{**common, "task_detail": {"password": password}})
+    assert password not in str(caught.value)
+    assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize("code", ["", " ", None, 0, []], ids=repr)
+def test_empty_error_code_is_no_error(code: Any, service: Service, client: FdiClient) -> None:
+    service.always(Reply(200, {"error_code": code, "task_id": "t"}))
+    assert client.get_task("t").task_id == "t"
+    client.run_task("t")
 
 
 def test_what_failed_but_was_no_bad_request_is_not_called_invalid(

@@ -457,7 +457,8 @@ def answer(seen: Seen) -> Reply:
         ("/tasks", "/datasources", "/task-monitors", "/monitor-logs")
     ):
         return Reply(200, {"total": 0, "size": 0, "entities": []})
-    return Reply(200, {"task_id": TASK, "datasource_id": SOURCE, "dispatch_id": DISPATCH, "result": True})
+    body = {"task_id": TASK, "datasource_id": SOURCE, "dispatch_id": DISPATCH, "result": True}
+    return Reply(200, {**body, "tables": [], "columns": []})
 
 
 def without(sent: Any, differs: dict[str, Any]) -> Any:

@@ -67,6 +67,22 @@ def test_bad_times(given: Any) -> None:
         rules.parse_time_ms(given, "t")
 
 
+@pytest.mark.parametrize(
+    "given", [1, 946_684_799_999, 20261122.0, "20261122", " 20261122 ", "+20261122", "1795324815", 1795324815]
+)
+def test_seconds_and_dates_without_dashes_are_no_milliseconds(given: Any) -> None:
+    with pytest.raises(FdiInvalidRequestError, match=r"t=.*looks like seconds or YYYYMMDD: give a datetime"):
+        rules.parse_time_ms(given, "t")
+
+
+def test_early_moments_are_taken_where_they_cannot_be_misread() -> None:
+    assert rules.parse_time_ms("2026-11-22", "t") == 1795305600000
+    assert rules.parse_time_ms("1999-12-31", "t") == 946598400000
+    assert rules.parse_time_ms(dt.datetime(1970, 1, 2), "t") == 86_400_000
+    assert rules.parse_time_ms(946_684_800_000, "t") == 946_684_800_000
+    assert rules.parse_time_ms(0, "t") == 0
+
+
 @pytest.mark.parametrize("given", [946_684_799_999, 2_147_512_447_001])
 def test_start_times_out_of_range(given: int) -> None:
     with pytest.raises(FdiInvalidRequestError, match="must lie between"):
@@ -90,3 +106,9 @@ def test_table_names_without_what_fdi_does_not_support() -> None:
 
 def test_ids_are_encoded_into_one_segment() -> None:
     assert rules.path_id("a b%日", "task_id") == "a%20b%25%E6%97%A5"
+
+
+@pytest.mark.parametrize("given", [" a", "a ", "\u3000a", "a\u00a0"])
+def test_ids_with_white_space_around_them(given: str) -> None:
+    with pytest.raises(FdiInvalidRequestError, match="must not begin or end with white space"):
+        rules.identifier(given, "task_id")

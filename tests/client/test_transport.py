@@ -251,6 +251,19 @@ def test_longer_retry_after_than_we_wait_raises_at_once(
     assert (len(service.seen), slept) == (1, [])
 
 
+@pytest.mark.parametrize(
+    "asked", ["9999999999999999", "9" * 400, "Fri, 01 Jan 2100 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"]
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_no_service_asks_for_more_than_a_day(
+    status: int, asked: str, service: Service, client: FdiClient, slept: list[float]
+) -> None:
+    service.always(Reply(status, headers={"Retry-After": asked}))
+    with pytest.raises(FdiResponseError) as caught:
+        client.get_task("t")
+    assert caught.value.retry_after == 86_400  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("asked", ["soon", "-5", "", "1e400", "nan", "²"])
 def test_unreadable_retry_after_means_our_own_backoff(
     asked: str, service: Service, client: FdiClient, slept: list[float]

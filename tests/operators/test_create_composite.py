@@ -209,6 +209,13 @@ def test_if_exists_reuse_returns_the_task_as_it_is(stand_in: StandIn) -> None:
     assert stand_in.writes == []
 
 
+def test_a_common_task_of_the_name_is_not_taken_for_a_composite_one(stand_in: StandIn) -> None:
+    task_id = stand_in.add_task(NAME, task_type="TIMING")
+    with pytest.raises(FdiAlreadyExists, match=rf"{task_id}.*is a common task, not a composite one"):
+        make(if_exists="reuse").execute(context(Store()))
+    assert stand_in.writes == []
+
+
 def test_if_exists_update_sends_what_can_be_updated(stand_in: StandIn) -> None:
     task_id = stand_in.add_task(NAME, task_type="REALTIME")
     returned = make(if_exists="update", operation_types=["INSERT"], description="new").execute(

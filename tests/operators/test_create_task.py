@@ -273,6 +273,16 @@ def test_if_exists_reuse_returns_the_task_as_it_is(stand_in: StandIn) -> None:
     assert stand_in.writes == []
 
 
+@pytest.mark.parametrize("if_exists", ["reuse", "update", "fail"])
+def test_a_composite_task_of_the_name_is_not_taken_for_a_common_one(
+    stand_in: StandIn, if_exists: str
+) -> None:
+    task_id = stand_in.add_task(NAME, ext_type="cdc", task_type="REALTIME")
+    with pytest.raises(FdiAlreadyExists, match=rf"{task_id}.*is a composite task, not a common one"):
+        make(if_exists=if_exists).execute(context(Store()))
+    assert stand_in.writes == []
+
+
 def test_if_exists_reuse_creates_the_task_if_it_is_not_there(stand_in: StandIn) -> None:
     task_id = make(if_exists="reuse").execute(context(Store()))
     assert list(stand_in.tasks) == [task_id]

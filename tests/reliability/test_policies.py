@@ -60,6 +60,34 @@ def test_join_takes_another_run_for_ours(
     assert emulator.runs_started(task) == []
 
 
+def test_join_takes_a_run_that_began_hours_ago(emulator: FdiEmulator, task: str, tries: MakeTries) -> None:
+    long_ago = emulator.now_ms() - 5 * 3_600_000
+    old = emulator.add_run(task, execute_status="RUNNING", dispatch_time=long_ago, start_time=long_ago)
+    trial = Background(tries(if_running="join").run)
+    eventually(lambda: emulator.journal_counts().get("ListMonitorLog", 0) >= 3)
+    emulator.release(task)
+
+    assert trial.result()["fdi_run_id"] == old
+    assert emulator.runs_started(task) == []
+
+
+def test_a_run_that_only_the_log_shows_is_waited_for_without_a_round_over_the_worker(
+    emulator: FdiEmulator, task: str, tries: MakeTries, another: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_fdi.runs import verdict
+
+    by_state = verdict.is_executing
+    monkeypatch.setattr(verdict, "is_executing", lambda task, runs=(): bool(runs) and by_state(task, runs))
+    chain = tries()
+    trial = Background(chain.run)
+    eventually(lambda: emulator.journal_counts().get("ListMonitorLog", 0) >= 6)
+    assert len(chain.slices) <= 2  # the worker, and one wait in the triggerer
+    assert emulator.runs_started(task) == []
+    emulator.release(task)
+
+    assert trial.result()["fdi_run_id"] in ids_of(emulator.runs_started(task))
+
+
 def test_a_joined_run_that_is_not_in_the_log_yet_is_waited_for(
     emulator: FdiEmulator, task: str, tries: MakeTries
 ) -> None:

@@ -59,6 +59,19 @@ def test_a_kill_terminates_our_run(
         trial.result()
 
 
+@pytest.mark.parametrize("field", ["dispatch_time", "start_time", "end_time"])
+def test_a_kill_terminates_our_run_whatever_time_the_log_is_filtered_by(
+    emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]], field: str
+) -> None:
+    emulator.switch(begin_time_filters=field)
+    chain, trial = waiting()
+    chain.operator.on_kill()  # type: ignore[union-attr]
+
+    assert status_of(emulator, task) == "CANCELLED"
+    with pytest.raises(FdiRunFailed):
+        trial.result()
+
+
 def test_a_kill_leaves_a_joined_run_alone(
     emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
 ) -> None:

@@ -20,6 +20,7 @@ from airflow_provider_fdi.client.errors import (
     FdiConnectionError,
     FdiNotFoundError,
     FdiServerError,
+    FdiThrottledError,
 )
 from airflow_provider_fdi.client.models import ExecuteStatus, Run, TaskMonitor
 from airflow_provider_fdi.client.transport import PROCESS_GATE
@@ -446,6 +447,24 @@ def test_a_429_holds_back_every_poller_of_the_process(fdi_emulator: FdiEmulator,
     times = [row["time"] for row in fdi_emulator.journal("ListMonitorLog")]
     assert len(times) == 3
     assert times[1] - times[0] >= 990
+
+
+def test_being_held_back_for_longer_than_looks_may_fail_ends_the_wait(fdi_emulator: FdiEmulator) -> None:
+    waits = [finished(fdi_emulator, fdi_emulator.add_task()) for _ in range(3)]
+    fdi_emulator.fault("status", status=429, headers={"Retry-After": "100000"}, times=1)
+
+    async def test(poller: Poller) -> None:
+        futures = [
+            poller.watch(wait, poll_interval=0.1 * number, poll_failure_timeout=0.5)
+            for number, wait in enumerate(waits, 1)
+        ]
+        for future in futures:
+            with pytest.raises(FdiThrottledError, match="429"):
+                await asyncio.wait_for(future, 5)
+
+    run(fdi_emulator, test)
+    # What is asked for is obeyed nevertheless; looks that were under way may still arrive.
+    assert counts(fdi_emulator)["ListMonitorLog"] + counts(fdi_emulator)["ListMonitorInfos"] <= 3
 
 
 def test_a_renewed_connection_is_taken_up_once_what_worked_is_refused(fdi_emulator: FdiEmulator) -> None:

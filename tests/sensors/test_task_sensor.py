@@ -77,6 +77,20 @@ def test_a_run_that_began_before_the_given_time_and_ended_after_it_counts(
     assert is_done(make(fdi_task))
 
 
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_run_of_more_than_a_day_counts_when_it_ends(
+    fdi_emulator: FdiEmulator, fdi_connection: str, deferrable: bool
+) -> None:
+    task_id = fdi_emulator.add_task("slow")
+    day = 24 * 60 * MINUTE
+    now = fdi_emulator.now_ms()
+    fdi_emulator.add_run(
+        task_id, dispatch_time=now - 3 * day, start_time=now - 3 * day, end_time=now, spend_time=3 * day
+    )
+    sensor = make(task_id, completed_after=now - MINUTE, deferrable=deferrable)
+    assert sensor.execute(context())["fdi_task_id"] == task_id
+
+
 def test_a_run_in_progress_is_waited_for(stand_in: StandIn, fdi_task: str) -> None:
     stand_in.add_run(fdi_task, "run-1", "RUNNING", NOW + MINUTE, None)
     assert not is_done(make(fdi_task))
