@@ -1340,10 +1340,11 @@ class FdiResetCompositeTaskOperator(FdiBaseOperator):
         from airflow_provider_fdi.client import rules
 
         # All changes again from the beginning is nothing that a template over nothing may lead to.
-        date_from = None if self.date_from is None else rules.parse_time_ms(self.date_from, "date_from")
+        if self.date_from is not None:
+            rules.parse_time_ms(self.date_from, "date_from")
         task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
         self._push_task_link(context, task_id)
-        self.client.reset_composite_task(task_id, date_from=date_from)
+        self.client.reset_composite_task(task_id, date_from=self.date_from)
         return task_id
 
 
