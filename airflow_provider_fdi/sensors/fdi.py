@@ -259,22 +259,27 @@ class FdiTaskSensor(BaseSensorOperator):
             task, _ = task_state(client, wait.fdi_task_id)
             self._seen_once = True
             return self._judge_health(context, task)
-        seen = self._judge_run(context, wait, look_at(client, wait).runs)
+        runs = look_at(client, wait).runs
         self._seen_once = True
-        if not seen.is_done and self._reaches_back():
+        seen = self._judge_run(context, wait, runs)
+        if not seen.is_done and self._reaches_back(runs):
             seen = self._judge_run(context, self._wait, look_at(client, self._wait).runs)
         return seen
 
-    def _reaches_back(self) -> bool:
-        """Have more of the log read if the latest execution began before the part that is read by itself.
+    def _reaches_back(self, runs: Iterable[Run]) -> bool:
+        """Have more of the log read if the latest execution began before the part of it that ``runs`` are.
 
         Asked once for each process; False: there is nothing more to be seen.
         """
         from airflow_provider_fdi.client.errors import FdiError
+        from airflow_provider_fdi.runs.verdict import is_refused
         from airflow_provider_fdi.runs.wait import COMPLETED, server_now
 
         wait = self._wait
         if self._reached_back or wait.until != COMPLETED or wait.begin_time is None:
+            return False
+        if not all(is_refused(run) for run in runs):
+            # FDI executes one run of a task at a time: the latest began in that part.
             return False
         self._reached_back = True
         try:
