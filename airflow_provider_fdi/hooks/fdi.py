@@ -579,7 +579,7 @@ class FdiHook(BaseHook):
         """Fields of the connection form for Airflow < 3.2; later ones read ``get_provider_info``."""
         from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
         from flask_babel import lazy_gettext
-        from wtforms import BooleanField, FloatField, PasswordField, StringField
+        from wtforms import BooleanField, PasswordField, StringField
         from wtforms.validators import Optional, any_of
 
         widgets: dict[str, Any] = {}
@@ -590,11 +590,10 @@ class FdiHook(BaseHook):
                 "default": schema.get("default"),
                 "validators": [Optional()],
             }
+            # Numbers, too: Airflow 2 takes no field for those with a fraction.
             kind: Any = StringField
             if "boolean" in schema["type"]:
                 kind = BooleanField
-            elif "number" in schema["type"]:
-                kind = FloatField
             elif schema.get("format") == "password":
                 kind = PasswordField
             if "enum" in schema:
