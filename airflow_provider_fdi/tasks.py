@@ -156,29 +156,28 @@ def watch_status(
 
     :raises FdiError: looks have failed for ``poll_failure_timeout`` seconds, or a task is not there.
     """
-    from airflow_provider_fdi.client.errors import FdiError
-    from airflow_provider_fdi.runs.wait import PollFailures
+    from airflow_provider_fdi.runs.wait import look_until
 
-    failures = PollFailures(poll_failure_timeout)
-    until = None if timeout is None else time.monotonic() + timeout
     left = list(ids)
-    while True:
-        pause = poll_interval
-        try:
-            states = states_of(client, left)
-            for task_id in left:
-                if task_id not in states:
-                    # Not listed is not the same as deleted: ShowTask tells for certain, by a 404.
-                    states[task_id] = client.get_task(task_id)
-        except FdiError as error:
-            pause = failures.failed(error, time.monotonic(), poll_interval)
-            log.warning("Looking at FDI failed, next look in %.0f s: %s", pause, error)
-        else:
-            failures.succeeded()
-            left = [task_id for task_id in left if states[task_id].status.value != TARGET_STATUS[action]]
-        if not left or (until is not None and time.monotonic() + pause > until):
-            return left
-        time.sleep(pause)
+
+    def look() -> bool | None:
+        nonlocal left
+        states = states_of(client, left)
+        for task_id in left:
+            if task_id not in states:
+                # Not listed is not the same as deleted: ShowTask tells for certain, by a 404.
+                states[task_id] = client.get_task(task_id)
+        left = [task_id for task_id in left if states[task_id].status.value != TARGET_STATUS[action]]
+        return None if left else True
+
+    look_until(
+        look,
+        poll_interval=poll_interval,
+        poll_failure_timeout=poll_failure_timeout,
+        until=None if timeout is None else time.monotonic() + timeout,
+        look_first=True,
+    )
+    return left
 
 
 def stop_and_wait(client: FdiClient, fdi_task_id: str) -> None:

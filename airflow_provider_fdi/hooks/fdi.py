@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from airflow_provider_fdi.client.errors import (
     FdiAuthError,
@@ -30,7 +30,6 @@ from airflow_provider_fdi.get_provider_info import (
     TIMEOUT,
     UI_FIELD_BEHAVIOUR,
 )
-from airflow_provider_fdi.links import console_link
 from airflow_provider_fdi.version_compat import BaseHook, async_connection, async_extra, mask_secrets
 
 if TYPE_CHECKING:
@@ -550,10 +549,27 @@ class FdiHook(BaseHook):
         return existing_task_named(name, self.client.list_tasks(name=name))
 
     def console_link(self, fdi_task_id: str, fdi_run_id: str | None = None) -> str:
-        """The console's address for a task or one of its runs."""
-        return console_link(
-            self.settings, self.client.project_id, self.client.instance_id, fdi_task_id, fdi_run_id
-        )
+        """The console's address for a task or one of its runs.
+
+        ``console_url`` of the connection may hold ``{region}``, ``{project_id}``, ``{instance_id}``,
+        ``{task_id}`` and ``{run_id}``; without placeholders the usual query is appended.
+        """
+        values = {
+            "region": self.settings.region,
+            "project_id": self.client.project_id,
+            "instance_id": self.client.instance_id,
+            "task_id": fdi_task_id,
+            "run_id": fdi_run_id,
+        }
+        quoted = {name: quote(value or "", safe="") for name, value in values.items()}
+        url = self.settings.console_url
+        if "{" in url:
+            for name, value in quoted.items():
+                url = url.replace("{" + name + "}", value)
+            return url
+        region = f"region={quoted['region']}&" if quoted["region"] else ""
+        run = f"&runId={quoted['run_id']}" if quoted["run_id"] else ""
+        return f"{url}/?{region}instanceId={quoted['instance_id']}#/fdi/tasks?taskId={quoted['task_id']}{run}"
 
     def test_connection(self) -> tuple[bool, str]:
         """Whether the connection works, and if not, which layer failed, first in the text.

@@ -958,14 +958,15 @@ class FdiBatchOperator(FdiBaseOperator):
             store.set(BATCH_KEY, {"chain": chain_of(context), "action": self.action, "succeeded": succeeded})
 
     def _conclude(self, result: dict[str, Any]) -> dict[str, Any]:
+        from airflow_provider_fdi.client.models import BatchItem
+
         failed = result["failed"]
         total = len(failed) + len(result["succeeded"])
         if not failed:
             self.log.info("%s: all %d tasks", self.action, total)
             return result
         lines = "\n".join(
-            f"  {f['fdi_task_id']}{' (' + f['fdi_task_name'] + ')' if f['fdi_task_name'] else ''}: "
-            f"{f['error_code']} {f['error_msg']}"
+            "  " + describe(BatchItem(f["fdi_task_id"], f["fdi_task_name"], f["error_code"], f["error_msg"]))
             for f in failed
         )
         text = f"{self.action}: {len(failed)} of {total} FDI tasks failed:\n{lines}"

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_fdi.client.errors import (
     FdiAuthError,
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from airflow_provider_fdi.client.client import FdiClient
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LOOKBACK_MS = 3_600_000
 """How much earlier than the awaited time the log is read: which of a row's times ``begin_time`` filters is
@@ -251,6 +253,40 @@ class PollFailures:
         return min(max(asked, wait * random.uniform(0.5, 1.0)), max(left, 0.1))
 
 
+def look_until(
+    look: Callable[[], T | None],
+    *,
+    poll_interval: float,
+    poll_failure_timeout: float,
+    until: float | None = None,
+    look_first: bool = False,
+) -> T | None:
+    """``look`` every ``poll_interval`` seconds until it returns something; looks that fail are absorbed.
+
+    :param until: when to give up and return None (of ``time.monotonic``).
+    :param look_first: look at once; otherwise the first look comes after one interval.
+    :raises FdiError: looks have failed for ``poll_failure_timeout`` seconds, or looking is hopeless.
+    """
+    failures = PollFailures(poll_failure_timeout)
+    delay = 0.0 if look_first else poll_interval
+    while True:
+        now = time.monotonic()
+        if until is not None and now + delay > until:
+            time.sleep(max(0.0, until - now))
+            return None
+        time.sleep(delay)
+        try:
+            found = look()
+        except FdiError as error:
+            delay = failures.failed(error, time.monotonic(), poll_interval)
+            log.warning("Looking at FDI failed, next look in %.0f s: %s", delay, error)
+            continue
+        failures.succeeded()
+        if found is not None:
+            return found
+        delay = poll_interval
+
+
 def watch(
     client: FdiClient,
     wait: Wait,
@@ -260,31 +296,22 @@ def watch(
     until: float | None = None,
     look_first: bool = False,
     on_look: Callable[[Look], None] | None = None,
-    sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
 ) -> Look | None:
-    """Look every ``poll_interval`` seconds until the wait is over; None if ``until`` (of ``clock``) is first.
+    """The look that ends the wait; the arguments and errors of :func:`look_until`.
 
-    :param look_first: look at once; otherwise the first look comes after one interval.
     :param on_look: told of every look, for instance to log the steps of a run.
-    :raises FdiError: looks have failed for ``poll_failure_timeout`` seconds, or looking is hopeless.
     """
-    failures = PollFailures(poll_failure_timeout)
-    delay = 0.0 if look_first else poll_interval
-    while True:
-        if until is not None and clock() + delay > until:
-            sleep(max(0.0, until - clock()))
-            return None
-        sleep(delay)
-        try:
-            look = look_at(client, wait)
-        except FdiError as error:
-            delay = failures.failed(error, clock(), poll_interval)
-            log.warning("Looking at FDI failed, next look in %.0f s: %s", delay, error)
-            continue
-        failures.succeeded()
+
+    def look() -> Look | None:
+        seen = look_at(client, wait)
         if on_look is not None:
-            on_look(look)
-        if is_over(wait, look):
-            return look
-        delay = poll_interval
+            on_look(seen)
+        return seen if is_over(wait, seen) else None
+
+    return look_until(
+        look,
+        poll_interval=poll_interval,
+        poll_failure_timeout=poll_failure_timeout,
+        until=until,
+        look_first=look_first,
+    )

@@ -284,7 +284,7 @@ class _Shelf:
 def _texts(value: str | Iterable[str] | None) -> list[str]:
     if value is None:
         return []
-    texts = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
+    texts = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
     for text in texts:
         if not isinstance(text, str):
             raise ValueError(f"FdiRunEventTrigger: {value!r}: must be a text or a list of texts")

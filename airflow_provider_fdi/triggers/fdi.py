@@ -155,16 +155,14 @@ class FdiWaitTrigger(BaseTrigger):
     def _begin(self, poller: Poller) -> tuple[asyncio.Future[Look], ...]:
         on_look, now = self._tell_steps, time.time()
         return tuple(
-            [
-                poller.watch(
-                    wait,
-                    poll_interval=self.poll_interval,
-                    poll_failure_timeout=self.poll_failure_timeout,
-                    on_look=on_look,
-                    timeout=None if self.deadline is None else self.deadline - now,
-                )
-                for wait in self._waits
-            ]
+            poller.watch(
+                wait,
+                poll_interval=self.poll_interval,
+                poll_failure_timeout=self.poll_failure_timeout,
+                on_look=on_look,
+                timeout=None if self.deadline is None else self.deadline - now,
+            )
+            for wait in self._waits
         )
 
     def _tell_steps(self, look: Look) -> None:

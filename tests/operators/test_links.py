@@ -15,7 +15,7 @@ import pytest
 
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.hooks.fdi import FdiHook
-from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink, console_link
+from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink
 from airflow_provider_fdi.operators.fdi import FdiRunTaskOperator
 from airflow_provider_fdi.sensors.fdi import FdiTaskSensor
 from tests import taskinstance
@@ -119,7 +119,8 @@ def test_the_address_is_that_of_the_connection(
     extra = {"console_url": url, "region": "eu-west-9"}
     monkeypatch.setenv("AIRFLOW_CONN_FDI_DEFAULT", fdi_emulator.connection_json(**extra))
 
-    assert console_link(FdiHook().settings, "p", "i", "t", "r") == "https://console.example/eu-west-9/i/t/r"
+    hook = FdiHook(project_id="p", instance_id="i")
+    assert hook.console_link("t", "r") == "https://console.example/eu-west-9/i/t/r"
 
 
 @pytest.mark.parametrize("link", [FdiTaskLink, FdiRunLink])
