@@ -158,3 +158,11 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_fdi.client import transport
 
     monkeypatch.setattr(transport, "sleep", lambda seconds: None)
+
+
+@pytest.fixture
+def events_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trigger does not leave a scheduler, which there is none of here, the time to see the worker's end."""
+    from airflow_provider_fdi.triggers import fdi
+
+    monkeypatch.setattr(fdi, "SETTLE_TIME", 0.0)

@@ -152,9 +152,10 @@ class Answer:
         self._refuse_error(data, operation, ids)
 
     def _refuse_error(self, data: Any, operation: str, ids: Mapping[str, str]) -> None:
-        # No documented success has this field at the top.
-        code = data.get("error_code") if isinstance(data, dict) else None
-        if not isinstance(code, str) or not code.strip():
+        # No documented success has this field, at the top or in a `reason`.
+        places = (data, data.get("reason")) if isinstance(data, dict) else ()
+        codes = [place.get("error_code") for place in places if isinstance(place, dict)]
+        if not any(isinstance(code, str) and code.strip() for code in codes):
             return
         words = parse_error_body(
             self.body, request_id=self.headers.get("X-Request-Id"), secrets=self.secrets()

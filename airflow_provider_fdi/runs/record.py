@@ -44,6 +44,8 @@ class RunRecord:
     """Starts of this try that certainly were not carried out."""
     unconfirmed: int = 0
     """Starts of this try without an answer that led to no run."""
+    no_answer: str | None = None
+    """What came instead of an answer to the last start, in words."""
     closed: bool = False
     """The verdict was a failure, or the start was refused outright: nothing to come back to."""
 

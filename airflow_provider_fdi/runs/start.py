@@ -224,6 +224,7 @@ def _start(
             request.fdi_task_id,
         )
     record = _write_intent(book, request, around)
+    no_answer: str | None = None
     sent = time.monotonic()
     try:
         client.run_task(request.fdi_task_id, resend=False)
@@ -235,13 +236,11 @@ def _start(
             request.fdi_task_id,
             error,
         )
-        accepted = False
-    else:
-        accepted = True
+        no_answer = str(error)
     # The grace counts from when the start can last have been carried out.
     took = int((time.monotonic() - sent) * 1000)
     deadline = record.deadline + took
-    return for_our_run(book.update(accepted=accepted, deadline=deadline))
+    return for_our_run(book.update(accepted=no_answer is None, no_answer=no_answer, deadline=deadline))
 
 
 def _write_intent(book: Book, request: RunRequest, around: Surroundings) -> RunRecord:
@@ -353,7 +352,7 @@ def _give_up_looking(book: Book, request: RunRequest, record: RunRecord) -> None
         how = (
             "the service accepted the start"
             if record.accepted
-            else f"{unconfirmed} starts were left unanswered"
+            else f"{unconfirmed} starts were left unanswered ({record.no_answer or 'the worker died'})"
         )
         ids = {"task_id": record.fdi_task_id}
         raise FdiStartError(

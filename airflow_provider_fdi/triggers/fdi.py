@@ -40,6 +40,10 @@ ERROR = "error"
 TAKEN_ELSEWHERE = frozenset({"deferred", "scheduled", "queued", "running"})
 """States of a task instance that somebody else carries on: another triggerer has it, or it was resumed."""
 
+SETTLE_TIME = 2.0
+"""Seconds that a deferral lasts at least, or ``poll_interval`` if that is shorter: Airflow fails a task that
+is resumed before its scheduler has seen the end of the worker that deferred it."""
+
 LONGEST_HOLD = 120.0
 """Seconds for which a termination waits at most when the service asks for fewer requests."""
 
@@ -126,6 +130,7 @@ class FdiWaitTrigger(BaseTrigger):
         if self.terminate_on_kill:
             _prepare_for_kill(self.task_instance)
         self._context = contextvars.copy_context()
+        settled = time.monotonic() + min(self.poll_interval, SETTLE_TIME)
         try:
             async with shared(self._place, partial(connect, *self._place)) as poller:
                 watches = self._begin(poller)
@@ -146,6 +151,7 @@ class FdiWaitTrigger(BaseTrigger):
             outcome = {"status": ERROR, "message": str(error), "final": no_retry_mends(error)}
         told = self._steps.told if self._steps else []
         event = {"record": self.record, "steps_told": told} | outcome
+        await asyncio.sleep(max(0.0, settled - time.monotonic()))
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     @property

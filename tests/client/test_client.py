@@ -752,6 +752,12 @@ def test_success_with_the_body_of_an_error_is_an_error(
     assert len(service.seen) == 1
 
 
+def test_success_with_the_nested_body_of_an_error_is_an_error(service: Service, client: FdiClient) -> None:
+    service.always(Reply(200, {"code": 404, "reason": {"error_code": "FDI.3180", "error_msg": "Not there."}}))
+    with pytest.raises(FdiProtocolError, match=r"FDI\.3180 Not there\. \[HTTP 200"):
+        client.reset_composite_task("t")
+
+
 def test_error_in_a_success_shows_no_secret(service: Service, client: FdiClient) -> None:
     password = "secret-of-the-task"
     words = f"no login with {password}, {TOKEN}"

@@ -27,7 +27,7 @@ from airflow_provider_fdi.version_compat import AIRFLOW_2, AirflowFailException,
 from tests.standin import StandIn, flat
 from tests.taskinstance import Store, context, deferral, event_of
 
-pytestmark = pytest.mark.usefixtures("no_pauses")
+pytestmark = pytest.mark.usefixtures("no_pauses", "events_at_once")
 
 MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["synchronous", "deferrable"])
 

@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiTaskBusy
+from airflow_provider_fdi.runs.start import FdiStartError
 from tests.reliability.tries import Background, Tries, eventually
 
 MakeTries = Callable[..., Tries]
@@ -80,6 +81,18 @@ def test_a_start_that_was_not_carried_out_is_sent_again_once_that_is_certain(
 
     one_run_was_started(emulator, task, result)
     assert result["fdi_run_id"] != earlier
+    assert emulator.journal_counts()["RunTask"] == 2
+
+
+def test_starts_that_nobody_answers_end_after_the_second_with_the_words_of_the_service(
+    emulator: FdiEmulator, task: str, mode: str
+) -> None:
+    words = {"error_code": "FDI.3018", "error_msg": "Failed to start the scheduled task."}
+    emulator.fault("status", operation="RunTask", status=500, body=words, times=None)
+
+    with pytest.raises(FdiStartError, match=r"2 starts were left unanswered \(run_.*FDI\.3018 Failed to"):
+        Tries(task, mode, start_grace=0.1).run()
+
     assert emulator.journal_counts()["RunTask"] == 2
 
 

@@ -22,7 +22,7 @@ from airflow_provider_fdi.version_compat import (
 from tests.standin import RESET, Answer, Request, StandIn, flat, nested
 from tests.taskinstance import context, deferral, event_of
 
-pytestmark = pytest.mark.usefixtures("no_pauses")
+pytestmark = pytest.mark.usefixtures("no_pauses", "events_at_once")
 
 NOW = int(time.time() * 1000)
 MINUTE = 60_000

@@ -128,6 +128,10 @@ class Play:
         assert task is not None
         return task
 
+    def wait_for_run(self, state: str) -> None:
+        """Until the DAG run has ended. A task that is cleared just before may stay cleared, and never run."""
+        assert self.stack.api.wait_for_run(self.dag_id, self.run_id) == state, self.report()
+
     def wait_until_known(self, state: str) -> dict[str, Any]:
         """The task instance as soon as it is in `state` and has told the id of its run."""
         task = self.wait_for(state)
@@ -158,6 +162,24 @@ class Play:
             return log if words in log else ""
 
         return wait_until(text, 30, f"{words!r} in the log of {self.dag_id}", explain=self.report)
+
+    def release(self) -> None:
+        """Lets the FDI run end, when a deferred task can be resumed.
+
+        Airflow fails a task that is resumed before its scheduler has seen the end of the worker that deferred
+        it. The trigger leaves it time for that; not the one of a task that was cleared meanwhile, whose id
+        SQLite gives to the trigger of the next try.
+        """
+        wait_until(self._settled, 30, f"the scheduler to settle {self.dag_id}", explain=self.report)
+        assert self.fdi.release(self.fdi_task)
+
+    def _settled(self) -> bool:
+        if self.task()["state"] != "deferred":
+            return True
+        log = (self.stack.home / "components" / "scheduler.log").read_text()
+        enqueued = log.count(f"Trying to enqueue tasks: [<TaskInstance: {self.dag_id}.run ")
+        finished = log.count(f"TaskInstance Finished: dag_id={self.dag_id}, ")
+        return enqueued > 0 and finished == enqueued
 
     def mark(self, state: str) -> None:
         self.stack.api.set_task_state(self.dag_id, self.run_id, "run", state)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def ends_as_the_only_run(play: Play) -> None:
-    assert play.fdi.release(play.fdi_task)
+    play.release()
     assert play.wait_for()["state"] == "success", play.report()
     assert play.xcom()["rows"] == 42
     assert play.runs_started == 1

@@ -100,7 +100,7 @@ def test_a_joined_run_is_left_alone_when_the_task_is_marked_failed(
 def test_clearing_a_succeeded_task_starts_a_new_run(start: Callable[..., Play], fdi: FdiEmulator) -> None:
     fdi_task = fdi.add_task(name="cleared", script={"duration_ms": 100, "rows": 42})
     play = start("cleared", fdi_task=fdi_task, deferrable=True)
-    assert play.wait_for()["state"] == "success"
+    play.wait_for_run("success")
     first = play.xcom("fdi_run_id")
 
     play.clear()
@@ -122,10 +122,10 @@ def test_clearing_a_deferred_task_starts_a_new_run_when_the_old_one_is_over(
 
     # Whether the old run is terminated or waited for depends on who is faster, scheduler or triggerer.
     play.wait_for("deferred", try_number=2)
-    fdi.release(play.fdi_task)
+    play.release()
     wait_until(lambda: play.runs_started == 2, 30, "the new run", explain=play.report)
     play.wait_until_known("deferred")
-    assert play.fdi.release(play.fdi_task)
+    play.release()
     assert play.wait_for(try_number=2)["state"] == "success"
     assert play.runs_started == 2
     assert fdi.runs_refused(play.fdi_task) == []

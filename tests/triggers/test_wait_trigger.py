@@ -16,7 +16,7 @@ from airflow_provider_fdi.triggers.fdi import FdiWaitTrigger
 from tests.standin import INSTANCE, PROJECT, TOKEN, Request, StandIn, flat, nested
 from tests.taskinstance import event_of
 
-pytestmark = pytest.mark.usefixtures("no_pauses")
+pytestmark = pytest.mark.usefixtures("no_pauses", "events_at_once")
 
 NOW = int(time.time() * 1000)
 
@@ -107,6 +107,16 @@ def test_it_waits_for_all_of_several_waits(stand_in: StandIn) -> None:
     waits = [Wait(task_id, ACTIVATED, statuses=("RUNNING",)) for task_id in (first, second)]
     assert event_of(make(*waits))["status"] == "ready"
     assert stand_in.tasks[second]["status"] == 1
+
+
+def test_it_does_not_resume_a_task_before_the_deferral_has_settled(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triggers, "SETTLE_TIME", 0.3)
+    began = time.monotonic()
+    event = event_of(make(for_completion("unknown"), poll_interval=60, deadline=time.time() - 100))
+    assert event["status"] == "timeout"
+    assert time.monotonic() - began >= 0.3
 
 
 def test_it_gives_up_at_its_deadline_although_the_interval_is_longer(
