@@ -24,6 +24,10 @@ def chain_of(context: Context) -> int:
     return int(getattr(context["ti"], "max_tries", 0) or 0)
 
 
+def try_of(context: Context) -> int:
+    return int(getattr(context["ti"], "try_number", 1) or 1)
+
+
 def deadline_of(context: Context, limit: timedelta | None) -> float | None:
     """Epoch seconds at which ``limit`` is over, counted from the try's start, which survives a resume."""
     if limit is None:

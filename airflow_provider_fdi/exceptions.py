@@ -54,7 +54,8 @@ def ends_at_once_if_hopeless(method: F) -> F:
     """Let what no retry can mend end the task at once, with the service's own words.
 
     Refused requests, missing permission, no such task or instance and wrong credentials become
-    ``AirflowFailException``, chained from the ``FdiError``. Every other ``FdiError`` passes through.
+    ``AirflowFailException``, chained from the ``FdiError`` if anything was sent. Every other ``FdiError``
+    passes through.
     """
 
     @wraps(method)
@@ -65,7 +66,9 @@ def ends_at_once_if_hopeless(method: F) -> F:
             return method(*args, **kwargs)
         except FdiError as error:
             if no_retry_mends(error):
-                raise AirflowFailException(str(error)) from error
+                # What was refused here, before anything was sent, has no story to tell.
+                sent = getattr(error, "status", None) is not None
+                raise AirflowFailException(str(error)) from (error if sent else None)
             raise
 
     return cast("F", wrapper)

@@ -39,10 +39,12 @@ def name_to_id(hook: FdiHook, fdi_task_id: str | None, fdi_task_name: str | None
     from airflow_provider_fdi.client.errors import FdiInvalidRequestError
 
     if bool(fdi_task_id) == bool(fdi_task_name):
-        both = f", not both (fdi_task_name={fdi_task_name!r})" if fdi_task_id else ""
-        raise FdiInvalidRequestError.local(
-            "", "fdi_task_id", fdi_task_id, f"give either fdi_task_id or fdi_task_name{both}"
+        rule = "give either fdi_task_id or fdi_task_name" + (
+            f", not both (fdi_task_name={fdi_task_name!r})"
+            if fdi_task_id
+            else "; if one is given, what it comes from (an XCom?) holds nothing"
         )
+        raise FdiInvalidRequestError.local("", "fdi_task_id", fdi_task_id, rule)
     if fdi_task_id:
         return given_id("fdi_task_id", fdi_task_id)
     not_empty("fdi_task_name", fdi_task_name)

@@ -55,10 +55,13 @@ def states_of(client: FdiClient, ids: Sequence[str]) -> dict[str, Task]:
     return {task.task_id: task for task in found if task is not None}
 
 
-def describe(item: BatchItem) -> str:
-    """One task of a batch that failed, in the service's words."""
+def describe_item(item: BatchItem) -> str:
+    """One task of a batch that failed, in the service's words, and what to do."""
+    from airflow_provider_fdi.client.errors import next_step
+
     name = f" ({item.task_name})" if item.task_name else ""
-    return f"{item.task_id}{name}: {item.error_code} {item.error_msg}".rstrip()
+    words = (f"{item.task_id}{name}:", item.error_code, item.error_msg, next_step(item.error_code or ""))
+    return " ".join(word for word in words if word)
 
 
 def still_to_do(client: FdiClient, failed: Sequence[BatchItem], action: str) -> list[BatchItem]:
@@ -187,16 +190,19 @@ def stop_and_wait(client: FdiClient, fdi_task_id: str) -> None:
     """
     failed = still_to_do(client, client.stop_tasks([fdi_task_id]).failed, "stop")
     if failed:
-        raise FdiTaskBusy(f"FDI task {describe(failed[0])}")
+        raise FdiTaskBusy(f"FDI task {describe_item(failed[0])}")
     left = watch_status(
         client,
         [fdi_task_id],
         "stop",
         poll_interval=1.0,
-        poll_failure_timeout=STOP_TIMEOUT,
+        # Looks that fail to the end must end it: then nobody knows whether it is stopped.
+        poll_failure_timeout=STOP_TIMEOUT / 2,
         timeout=STOP_TIMEOUT,
     )
-    if left:
+    if not left:
+        log.info("Stopped FDI task %s", fdi_task_id)
+    else:
         raise FdiTaskBusy(f"FDI task {fdi_task_id} is not stopped {STOP_TIMEOUT:g} s after it was told to.")
 
 

@@ -1,7 +1,7 @@
 """The names of Airflow that this provider uses, and all it needs to know of differences between versions.
 
-On Airflow 3 they come straight from the task SDK, which every DAG file has loaded already; on Airflow 2 from
-``apache-airflow-providers-common-compat``.
+Where the task SDK has them they come straight from there, because every DAG file has loaded it already; else
+(Airflow 2, and some names before 3.2) from ``apache-airflow-providers-common-compat``.
 """
 
 from __future__ import annotations
@@ -10,10 +10,21 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-AIRFLOW_2 = False
-
 try:
     from airflow.sdk import BaseOperator, BaseOperatorLink, BaseSensorOperator, PokeReturnValue
+
+    AIRFLOW_2 = False
+except ImportError:
+    from airflow.providers.common.compat.sdk import (
+        BaseOperator,
+        BaseOperatorLink,
+        BaseSensorOperator,
+        PokeReturnValue,
+    )
+
+    AIRFLOW_2 = True
+
+try:
     from airflow.sdk.configuration import conf
     from airflow.sdk.exceptions import (
         AirflowException,
@@ -27,14 +38,8 @@ except ImportError:
         AirflowFailException,
         AirflowSensorTimeout,
         AirflowSkipException,
-        BaseOperator,
-        BaseOperatorLink,
-        BaseSensorOperator,
-        PokeReturnValue,
         conf,
     )
-
-    AIRFLOW_2 = True
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset, BaseHook, Connection, Context

@@ -132,7 +132,7 @@ def triggerer_figures(url: str, quick: bool) -> tuple[list[Figure], dict[str, li
     def beside(value: Callable[[Result], str]) -> str:
         return ", ".join(f"{PEERS[r['kind']]} {value(r)} at {r['waits']:,}" for r in (dbt[-1], airbyte[-1]))
 
-    stall = max(ten["stall_steady"], ten["stall_end"], at_once["stall_steady"], at_once["stall_end"])
+    stall = max(longest_stall(ten), longest_stall(at_once))
     cpu = thousand["cpu_per_interval"] / dbt[-1]["cpu_per_interval"]
     looks = thousand["requests_end"].get("logs", 0)
     figures = [
@@ -167,7 +167,7 @@ def triggerer_figures(url: str, quick: bool) -> tuple[list[Figure], dict[str, li
             f"{stall * 1000:.0f} ms",
             "≤ 50 ms",
             stall <= 0.05,
-            beside(lambda r: f"{max(r['stall_steady'], r['stall_start_up']) * 1000:,.0f} ms"),
+            beside(lambda r: f"{longest_stall(r) * 1000:,.0f} ms"),
         ),
         Figure(
             "CPU of the triggerer, 1,000 waits, 10 s interval",
@@ -294,6 +294,11 @@ have not all begun after six minutes. `docs/scaling.md` says what the figures me
     plot(loads)
 
 
+def longest_stall(result: Result) -> float:
+    """Seconds, while waiting and while runs end; what starting costs is in the table."""
+    return float(max(result["stall_steady"], result.get("stall_end", 0.0)))
+
+
 def stall_at_end(result: Result) -> str:
     return f"{result['stall_end'] * 1000:,.0f}" if "stall_end" in result else "–"
 
@@ -309,7 +314,7 @@ def plot(loads: dict[str, list[Result]]) -> None:
     bare = {r["waits"]: r["memory"] for r in loads["idle"]}
     panels = [
         ("requests per interval", lambda r: r["requests_per_interval"]),
-        ("longest loop stall, ms", lambda r: max(r["stall_steady"], r.get("stall_end", 0.0)) * 1000),
+        ("longest loop stall, ms", lambda r: longest_stall(r) * 1000),
         ("memory over idle triggers, MiB", lambda r: max((r["memory"] - bare[r["waits"]]) / 2**20, 0.01)),
     ]
     figure, axes = plt.subplots(1, 3, figsize=(13, 4), constrained_layout=True)

@@ -12,10 +12,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from airflow_provider_fdi.version_compat import BaseOperator
+
+ON_AIRFLOW_2 = version("apache-airflow").startswith("2.")
 
 
 def _let_threads_execute() -> None:

@@ -159,8 +159,7 @@ class TokenAuth(FdiAuth):
         except UnicodeEncodeError:
             raise FdiInvalidRequestError.local(owner, "user_name", user_name, "must be valid text") from None
         self._project_id = project_id or None
-        # Re-entrant, because a signal handler (on_kill) may call the client while this thread logs in.
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._renew_at = 0.0
         self._ends_at = 0.0
         self._refused: FdiAuthError | None = None
@@ -209,7 +208,11 @@ class TokenAuth(FdiAuth):
         if token is not None and time.monotonic() < self._renew_at:
             return token
         asked_at = time.monotonic()
-        with self._lock:
+        still_good = token is not None and asked_at < self._ends_at
+        if not self._lock.acquire(blocking=not still_good):
+            # Somebody is renewing it, maybe a thread that is interrupted and waits for this one to end.
+            return str(token)
+        try:
             now = time.monotonic()
             if self._token is not None and now < self._renew_at:
                 return self._token
@@ -228,6 +231,8 @@ class TokenAuth(FdiAuth):
                 self._renew_at = min(self._ends_at, now + 30)
                 return self._token
             raise _copy(failure)
+        finally:
+            self._lock.release()
 
     def _log_in(self) -> str:
         headers = {

@@ -342,13 +342,21 @@ _NEXT_BY_CODE = {
     "FDI.3026": "The task may be running already: look at its run log.",
     "FDI.3027": "Nothing may be running: look at the run log.",
     "FDI.3028": "Stop the task before deleting it.",
-    "FDI.3081": "Check the task id, and that it belongs to this project and instance.",
+    "FDI.3039": "Check project_id: it must be the one of the credentials and of the endpoint's region.",
+    "FDI.3081": "Check the task id (a name is none), and that it belongs to this project and instance.",
     "FDI.3083": "Create a schedule for the scheduled task before starting it.",
     "FDI.3180": "Check the task id and the project id.",
     "ROMA.00110002": "Check the instance id, the project id and the endpoint's region.",
     "APIGW.0101": "No such API at this address: check endpoint and region.",
     "APIG.0101": "No such API at this address: check endpoint and region.",
 }
+
+
+def next_step(error_code: str) -> str:
+    """What to do about an error of this code; empty where nothing is known that its words do not say."""
+    return _NEXT_BY_CODE.get(error_code, "")
+
+
 _NEXT_BY_KIND: dict[type[FdiResponseError], str] = {
     FdiAuthError: "Check the credentials of the connection.",
     FdiPermissionError: "Ask for permission on this ROMA Connect instance and its integration application.",

@@ -614,9 +614,11 @@ class Transport:
     ) -> FdiConnectionError:
         arrived = "it may have arrived" if fault.may_have_arrived else "it was not sent"
         words = mask(str(fault), self._secrets(()))
+        hint = "Check endpoint, network and proxy."
+        if isinstance(fault.__cause__, requests.exceptions.SSLError):
+            hint = "Check endpoint (http:// if it speaks plain HTTP), proxy, and the setting verify."
         return FdiConnectionError(
-            f"{describe(operation, ids)}: no answer from {self.wire.base}, {arrived} ({words}). "
-            "Check endpoint, network and proxy.",
+            f"{describe(operation, ids)}: no answer from {self.wire.base}, {arrived} ({words}). {hint}",
             operation=operation,
             ids=ids,
             attempts=sent,

@@ -5,6 +5,7 @@ Usable in any kind of test, and across ``fork``: a handle holds an address, no c
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -64,44 +65,45 @@ class FdiEmulator:
         when the process that called this ends in any way. Raises EmulatorError.
         """
         command = [sys.executable, "-m", "airflow_provider_fdi.emulator", "--port", str(port)]
-        files: list[str] = []
-        if isinstance(config, dict):
-            with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False, encoding="utf-8") as file:
-                json.dump(config, file)
-            files.append(file.name)
-            command += ["--config", file.name]
-        elif config is not None:
-            command += ["--config", os.fspath(config)]
-        read_end, write_end = os.pipe()
-        os.set_inheritable(read_end, True)
-        command += ["--parent-pipe", str(read_end)]
         environment = dict(os.environ)
         # The package may be imported from a checkout that the new interpreter would not find.
         root = str(Path(__file__).resolve().parents[2])
         paths = [root, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
         environment["PYTHONPATH"] = os.pathsep.join(paths)
-        errors = tempfile.TemporaryFile()  # noqa: SIM115
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            pass_fds=(read_end,),
-            env=environment,
-        )
-        os.close(read_end)
-        assert process.stdout is not None
-        line = _first_line(process, timeout)
-        if "http://" not in line:
-            process.kill()
-            process.wait()
-            os.close(write_end)
-            process.stdout.close()
-            errors.seek(0)
-            words = errors.read().decode("utf-8", "replace").strip()
-            errors.close()
-            raise EmulatorError(f"the emulator did not start: {words or line or 'no answer in time'}")
-        errors.close()
+        files: list[str] = []
+        with contextlib.ExitStack() as undo:
+            if isinstance(config, dict):
+                with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False, encoding="utf-8") as file:
+                    undo.callback(Path(file.name).unlink, missing_ok=True)
+                    json.dump(config, file)
+                files.append(file.name)
+                command += ["--config", file.name]
+            elif config is not None:
+                command += ["--config", os.fspath(config)]
+            read_end, write_end = os.pipe()
+            undo.callback(os.close, write_end)
+            command += ["--parent-pipe", str(read_end)]
+            with contextlib.closing(os.fdopen(read_end, "rb")), tempfile.TemporaryFile() as errors:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    pass_fds=(read_end,),
+                    env=environment,
+                )
+                assert process.stdout is not None
+                undo.callback(process.stdout.close)
+                undo.callback(process.wait)
+                undo.callback(process.kill)
+                line = _first_line(process, timeout)
+                if "http://" not in line:
+                    process.kill()
+                    process.wait()
+                    errors.seek(0)
+                    words = errors.read().decode("utf-8", "replace").strip()
+                    raise EmulatorError(f"the emulator did not start: {words or line or 'no answer in time'}")
+            undo.pop_all()
         emulator = cls("http://" + line.split("http://", 1)[1].strip(), process)
         emulator._pipe = write_end
         emulator._files = files

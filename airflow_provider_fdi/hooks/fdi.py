@@ -472,7 +472,10 @@ def existing_task_named(name: str, tasks: Iterable[Task]) -> Task:
     """
     task = only_task_named(name, tasks)
     if task is None:
-        rule = "no task has exactly this name"
+        rule = (
+            "no task has exactly this name in this instance; missing permission on its integration"
+            " application can look like this, too"
+        )
         raise FdiInvalidRequestError.local("list_tasks", "fdi_task_name", name, rule)
     return task
 

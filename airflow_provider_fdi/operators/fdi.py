@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_fdi.deferral import chain_of, check_event, deadline_of, defer_for
+from airflow_provider_fdi.deferral import chain_of, check_event, deadline_of, defer_for, try_of
 from airflow_provider_fdi.exceptions import (
     FdiAlreadyExists,
     FdiBatchFailed,
@@ -40,7 +40,7 @@ from airflow_provider_fdi.tasks import (
     TARGET_STATUS,
     already_exists,
     create_once,
-    describe,
+    describe_item,
     note_for,
     require_stopped,
     still_to_do,
@@ -69,6 +69,9 @@ LOCATE_IN_WORKER = 10.0
 """Seconds for which a deferrable run looks for its row in the worker: most appear at once, and a deferral
 costs more than that."""
 LOCATE_INTERVAL = 2.0
+LOCATE_INTERVAL_DEFERRED = 10.0
+"""Seconds between two looks for our row, however long ``poll_interval`` is: until it is found, nobody knows
+that the run is ours."""
 SHORTEST_INTERVAL = 0.01
 KILL_TIMEOUT = 10.0
 
@@ -86,6 +89,9 @@ class FdiBaseOperator(BaseOperator):
     fields_with_secrets: Sequence[str] = ()
     """Template fields in which values under secret-named keys are masked before Airflow stores or logs
     what they hold."""
+    fields_from_files: Sequence[str] = ()
+    """Template fields that may be the path of a ``.json`` file. With ``template_ext`` any text that ends so,
+    in any field and at any depth, would be taken for a path."""
 
     def __init__(
         self,
@@ -108,11 +114,23 @@ class FdiBaseOperator(BaseOperator):
     def client(self) -> FdiClient:
         return self.hook.get_conn()
 
-    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
-        # The one step of rendering that mapped tasks take as well. Before it, because Airflow logs a template
-        # that fails; after it, because Airflow stores what was rendered.
+    def _do_render_template_fields(
+        self,
+        parent: Any,
+        template_fields: Iterable[str],
+        context: Context,
+        jinja_env: Any,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        # The one step of rendering that mapped tasks take as well.
+        for field in self.fields_from_files:
+            path = getattr(self, field)
+            if isinstance(path, str) and path.endswith(".json"):
+                setattr(self, field, jinja_env.loader.get_source(jinja_env, path)[0])
+        # Before, because Airflow logs a template that fails; after, because it stores what was rendered.
         self._mask_secrets()
-        super()._do_render_template_fields(parent, *args, **kwargs)
+        super()._do_render_template_fields(parent, template_fields, context, jinja_env, *args, **kwargs)
         self._mask_secrets()
 
     def _mask_secrets(self) -> None:
@@ -290,9 +308,9 @@ class FdiRunTaskOperator(FdiBaseOperator):
                 if isinstance(step, Wait) and step.until == ENDED and not self.wait_for_completion:
                     look = look_at(self.client, step)
             except FdiError as error:
-                if book.in_hand is None:
+                # With a record of this task in hand only a look can have failed, never a start.
+                if book.in_hand is None or book.in_hand.fdi_task_id != request.fdi_task_id:
                     raise
-                # With a record in hand only a look can have failed, never a start.
                 pause = failures.failed(error, time.monotonic(), interval)
                 self.log.warning("Looking at FDI failed, next look in %.0f s: %s", pause, error)
                 time.sleep(pause)
@@ -340,7 +358,7 @@ class FdiRunTaskOperator(FdiBaseOperator):
         from airflow_provider_fdi.runs.start import IF_RUNNING, RunRequest
 
         policy = one_of("if_running", self.if_running, IF_RUNNING)
-        try_number = int(getattr(context["ti"], "try_number", 1) or 1)
+        try_number = try_of(context)
         if policy == "wait" and try_number > 1 and self.durable and self._store(context) is None:
             # Without a state store a retry cannot know its own run from another's.
             policy = "join"
@@ -439,10 +457,12 @@ class FdiRunTaskOperator(FdiBaseOperator):
     def _defer(
         self, context: Context, book: Book, step: Wait, interval: float, failure_timeout: float
     ) -> NoReturn:
+        from airflow_provider_fdi.runs.wait import LOCATED
+
         defer_for(
             self,
             [step],
-            poll_interval=interval,
+            poll_interval=min(interval, LOCATE_INTERVAL_DEFERRED) if step.until == LOCATED else interval,
             poll_failure_timeout=failure_timeout,
             deadline=deadline_of(context, self.execution_timeout),
             record=None if book.record is None else book.record.to_json(),
@@ -512,7 +532,7 @@ class FdiCreateTaskOperator(FdiBaseOperator):
         "if_exists",
         "stop_first",
     )
-    template_ext: Sequence[str] = (".json",)
+    fields_from_files = ("task_detail",)
     template_fields_renderers = {"task_detail": "json"}
     fields_with_secrets = ("task_detail",)
     operator_extra_links = (FdiTaskLink(),)
@@ -565,6 +585,8 @@ class FdiCreateTaskOperator(FdiBaseOperator):
             require_stopped(client, existing, stop_first, "update")
             client.update_task(task_id, **body)
             self.log.info("Updated FDI task %s (%s)", task_id, self.fdi_task_name)
+        else:
+            self.log.info("FDI task %s (%s) exists and is left as it is", task_id, self.fdi_task_name)
         return task_id
 
     def _checked_body(self) -> dict[str, Any]:
@@ -777,8 +799,8 @@ class FdiBatchOperator(FdiBaseOperator):
     """Start or stop any number of FDI tasks, ten to a request, several requests at once.
 
     A task that is so already counts as success. A retry acts only on what is left. Returns
-    ``{"succeeded": [id, …], "failed": [{"fdi_task_id", "error_code", "error_msg"}, …]}``, also in XCom as
-    ``fdi_batch`` when the task failed.
+    ``{"succeeded": [id, …], "failed": [{"fdi_task_id", "fdi_task_name", "error_code", "error_msg"}, …]}``,
+    also in XCom as ``fdi_batch`` when the task failed.
 
     Source: BatchStartOrStopTasks, ListTasks.
 
@@ -844,8 +866,7 @@ class FdiBatchOperator(FdiBaseOperator):
         failure_timeout = number("poll_failure_timeout", self.poll_failure_timeout)
         wait_for_status = boolean("wait_for_status", self.wait_for_status)
         parallel = whole("max_parallel_requests", self.max_parallel_requests, minimum=1)
-        ids = self._ids()
-        result = self._operate(context, ids, parallel)
+        result = self._operate(context, self._names_by_id(), parallel)
         if wait_for_status and result["succeeded"]:
             if self.deferrable:
                 status = TARGET_STATUS[self.action]
@@ -881,7 +902,8 @@ class FdiBatchOperator(FdiBaseOperator):
             raise FdiTriggerEventError(f"The trigger's event lacks the result of the batch: {event!r}")
         return self._conclude(dict(result))
 
-    def _ids(self) -> list[str]:
+    def _names_by_id(self) -> dict[str, str | None]:
+        """The ids in question, each with its name if it was given by name."""
         from airflow_provider_fdi.client import rules
         from airflow_provider_fdi.client.errors import FdiInvalidRequestError
         from airflow_provider_fdi.hooks.fdi import existing_task_named
@@ -891,18 +913,20 @@ class FdiBatchOperator(FdiBaseOperator):
                 "", "fdi_task_ids", self.fdi_task_ids, "give either fdi_task_ids or fdi_task_names"
             )
         if self.fdi_task_ids is not None:
-            return [rules.identifier(i, "fdi_task_ids") for i in id_list("fdi_task_ids", self.fdi_task_ids)]
+            ids = id_list("fdi_task_ids", self.fdi_task_ids)
+            return {rules.identifier(task_id, "fdi_task_ids"): None for task_id in ids}
         names = id_list("fdi_task_names", self.fdi_task_names)
         if len(names) <= FEW:
-            return [name_to_id(self.hook, None, name) for name in names]
+            return {name_to_id(self.hook, None, name): name for name in names}
         known: dict[str | None, list[Task]] = {}
         for task in self.client.list_tasks():
             known.setdefault(task.task_name, []).append(task)
-        return [existing_task_named(name, known.get(name, ())).task_id for name in names]
+        return {existing_task_named(name, known.get(name, ())).task_id: name for name in names}
 
-    def _operate(self, context: Context, ids: list[str], parallel: int) -> dict[str, Any]:
+    def _operate(self, context: Context, names: dict[str, str | None], parallel: int) -> dict[str, Any]:
         from airflow_provider_fdi.client.errors import FdiError
 
+        ids = list(names)
         store = task_state_store(context)
         done = self._done_before(context, store, ids)
         left = [task_id for task_id in ids if task_id not in done]
@@ -928,7 +952,7 @@ class FdiBatchOperator(FdiBaseOperator):
             "failed": [
                 {
                     "fdi_task_id": item.task_id,
-                    "fdi_task_name": item.task_name,
+                    "fdi_task_name": item.task_name or names.get(item.task_id),
                     "error_code": item.error_code,
                     "error_msg": item.error_msg,
                 }
@@ -947,7 +971,7 @@ class FdiBatchOperator(FdiBaseOperator):
             )
             if same and isinstance(memory.get("succeeded"), list):
                 return [i for i in memory["succeeded"] if i in ids]
-        if int(getattr(context["ti"], "try_number", 1) or 1) <= 1:
+        if try_of(context) <= 1:
             return []
         target = TARGET_STATUS[self.action]
         so = {task.task_id for task in self.client.list_tasks() if task.status.value == target}
@@ -965,10 +989,8 @@ class FdiBatchOperator(FdiBaseOperator):
         if not failed:
             self.log.info("%s: all %d tasks", self.action, total)
             return result
-        lines = "\n".join(
-            "  " + describe(BatchItem(f["fdi_task_id"], f["fdi_task_name"], f["error_code"], f["error_msg"]))
-            for f in failed
-        )
+        fields = ("fdi_task_id", "fdi_task_name", "error_code", "error_msg")
+        lines = "\n".join("  " + describe_item(BatchItem(*(item[f] for f in fields))) for item in failed)
         text = f"{self.action}: {len(failed)} of {total} FDI tasks failed:\n{lines}"
         if self.on_partial_failure == "fail":
             raise FdiBatchFailed(text)
@@ -1057,17 +1079,19 @@ class FdiCreateScheduleOperator(FdiBaseOperator):
         if existing is None:
             note.leave()
             try:
-                return client.create_schedule(fdi_task_id, **plan).dispatch_id
+                made = client.create_schedule(fdi_task_id, **plan)
+                self.log.info("Created schedule %s of FDI task %s", made.dispatch_id, fdi_task_id)
+                return made.dispatch_id
             except FdiError as error:
                 if not error.ambiguous:
                     note.take_back()
                     raise
                 # A task has one schedule, so what is there now is what we sent.
-                made = client.get_schedule(fdi_task_id)
-                if made is None:
+                found = client.get_schedule(fdi_task_id)
+                if found is None:
                     raise
                 self.log.warning("The creation of the schedule was not answered, but it exists: %s", error)
-                return made.dispatch_id
+                return found.dispatch_id
         wanted = plan if existing.use_quartz_cron is None else plan | {"use_quartz_cron": "cron" in plan}
         differences = {
             field: (told, value)
@@ -1174,7 +1198,7 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
         "stop_first",
         "restart",
     )
-    template_ext: Sequence[str] = (".json",)
+    fields_from_files = ("task_detail",)
     template_fields_renderers = {"task_detail": "json"}
     fields_with_secrets = ("task_detail",)
     operator_extra_links = (FdiTaskLink(),)
@@ -1237,10 +1261,10 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
         for field in ("source_datasource_id", "target_datasource_id"):
             rules.identifier(body[field], field)
         was_started = restart and self._was_started(context, task)
-        require_stopped(client, task, stop_first, "update")
         try:
+            require_stopped(client, task, stop_first, "update")
             client.update_task(task_id, **body)
-        except FdiError:
+        except (FdiError, FdiTaskBusy):
             # A task that ran before goes on as it was.
             if was_started:
                 self._start_again(task_id)
@@ -1294,8 +1318,9 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
             reason = str(error)
         else:
             if not failed:
+                self.log.info("Started FDI task %s again", task_id)
                 return None
-            reason = describe(failed[0])
+            reason = describe_item(failed[0])
         self.log.error("FDI task %s is left stopped: %s", task_id, reason)
         return reason
 
@@ -1346,6 +1371,7 @@ class FdiResetCompositeTaskOperator(FdiBaseOperator):
         task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
         self._push_task_link(context, task_id)
         self.client.reset_composite_task(task_id, date_from=self.date_from)
+        self.log.info("Reset FDI task %s", task_id)
         return task_id
 
 
@@ -1428,6 +1454,7 @@ class FdiTestDatasourceOperator(FdiBaseOperator):
             raise FdiDatasourceUnreachable(
                 f"FDI cannot reach data source {datasource_id} ({source.datasource_name})."
             )
+        self.log.info("FDI reaches data source %s (%s)", datasource_id, source.datasource_name)
         return works
 
 

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from airflow_provider_fdi.client.errors import (
@@ -56,6 +56,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+LIVE_WAITS = 5
+"""So many waits are looked at one by one even if pages cost less: only a look at its log shows the steps of a
+run while it goes on."""
 PARALLEL_LOOKS = 10
 """Requests in flight at once."""
 LOOK_TIME = 0.02
@@ -81,6 +84,16 @@ Signature = tuple[ExecuteStatus, int | None]
 clock = time.monotonic
 
 
+class Listener(Protocol):
+    """Whoever wants to hear of a wait while it lasts."""
+
+    def looked(self, look: Look) -> None:
+        """A look succeeded."""
+
+    def failed(self, error: FdiError) -> None:
+        """Looks have begun to fail."""
+
+
 @dataclass(slots=True, eq=False)
 class Waiter:
     """A wait, the future it is told by, and what was last seen of its task."""
@@ -91,7 +104,7 @@ class Waiter:
     """Seconds for which looks may fail on end."""
     future: asyncio.Future[Look]
     due: float
-    on_look: Callable[[Look], None] | None = None
+    listener: Listener | None = None
     seen: Signature | None = None
     """The state that the log has accounted for."""
     failures: PollFailures | None = None
@@ -141,7 +154,7 @@ def pages_are_cheaper(waits: Iterable[tuple[Wait, float]], tasks_total: int | No
     :param tasks_total: tasks in the instance; None (not known) is settled by reading the first page.
     """
     each = _requests_by_task(waits)
-    return each > 1 and (tasks_total is None or math.ceil(tasks_total / PAGE_SIZE) < each)
+    return each > LIVE_WAITS and (tasks_total is None or math.ceil(tasks_total / PAGE_SIZE) < each)
 
 
 def _requests_by_task(waits: Iterable[tuple[Wait, float]]) -> float:
@@ -177,7 +190,7 @@ class Poller:
         *,
         poll_interval: float,
         poll_failure_timeout: float,
-        on_look: Callable[[Look], None] | None = None,
+        listener: Listener | None = None,
         timeout: float | None = None,
     ) -> asyncio.Future[Look]:
         """The look that ends the wait, to be awaited; the first one comes within ``poll_interval`` seconds.
@@ -195,7 +208,7 @@ class Poller:
             alarm = loop.call_later(max(timeout, 0.0), _fail, future, asyncio.TimeoutError())
             future.add_done_callback(lambda _: alarm.cancel())
         due = clock() + poll_interval
-        waiter = Waiter(wait, poll_interval, poll_failure_timeout, future, due, on_look)
+        waiter = Waiter(wait, poll_interval, poll_failure_timeout, future, due, listener)
         self._waiters.append(waiter)
         if waiter.due < self._wakes_at:
             self._sooner.set()
@@ -272,17 +285,17 @@ class Poller:
         try:
             client = await self._connected()
         except FdiError as error:
-            self._failed([w for w in waiters if _is_due(w, now)], error, None)
+            await self._failed([w for w in waiters if _is_due(w, now)], error, None)
             return
         if self._held_until() > now:
-            self._hold([w for w in waiters if _is_due(w, now)], client, now)
+            await self._hold([w for w in waiters if _is_due(w, now)], client, now)
             return
         if self._wants_pages(waiters, now):
             try:
                 pages = await _in_thread(self._reader, read_pages, client, waiters, self._tasks_total, now)
             except FdiError as error:
                 if not _is_refusal(error):
-                    self._failed(waiters, error, client)
+                    await self._failed(waiters, error, client)
                     return
                 log.warning("All tasks cannot be listed, so each is looked at by itself: %s", error)
                 self._no_pages_before = now + RECOUNT_AFTER
@@ -328,7 +341,7 @@ class Poller:
                 waiter.seen = signature
             self._tell(waiter, look, over)
         except FdiError as error:
-            self._failed([waiter], error, client)
+            await self._failed([waiter], error, client)
         except Exception as error:
             _fail(waiter.future, error)
 
@@ -339,8 +352,8 @@ class Poller:
         if waiter.future.done():
             return
         try:
-            if waiter.on_look is not None:
-                waiter.on_look(look)
+            if waiter.listener is not None:
+                waiter.listener.looked(look)
         except Exception as error:
             # What one wait runs into must not end all the others.
             _fail(waiter.future, error)
@@ -348,7 +361,7 @@ class Poller:
         if over:
             waiter.future.set_result(look)
 
-    def _failed(self, waiters: list[Waiter], error: FdiError, client: FdiClient | None) -> None:
+    async def _failed(self, waiters: list[Waiter], error: FdiError, client: FdiClient | None) -> None:
         """Look again later, at the same time for all of them, or give up for those it has lasted too long."""
         now = clock()
         log.warning("Looking at FDI failed: %s", error)
@@ -362,15 +375,19 @@ class Poller:
                 self._client = None
         else:
             pauses = [p for w in waiters if (p := _pause(w, error, now)) is not None]
-        for waiter in waiters:
+        for turn, waiter in enumerate(waiters, 1):
             waiter.due = now + min(pauses, default=0.0)
+            if waiter.listener is not None and waiter.failures is not None and waiter.failures.count == 1:
+                waiter.listener.failed(error)
+            if turn % TURN == 0:
+                await asyncio.sleep(0)
 
-    def _hold(self, waiters: list[Waiter], client: FdiClient, now: float) -> None:
+    async def _hold(self, waiters: list[Waiter], client: FdiClient, now: float) -> None:
         """The service wants fewer requests: a look that is not made for that counts as one that failed."""
         words = str(self._throttled or "the service asked for fewer requests (429)")
         error = FdiThrottledError(words, operation="poll", status=429)
         error.retry_after = self._held_until() - now
-        self._failed(waiters, error, client)
+        await self._failed(waiters, error, client)
 
     async def _connected(self) -> FdiClient:
         async with self._connecting:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_fdi.client.errors import FdiError
-    from airflow_provider_fdi.client.models import Run, Task
+    from airflow_provider_fdi.client.models import Run, Task, TaskMonitor
     from airflow_provider_fdi.hooks.fdi import FdiHook
     from airflow_provider_fdi.runs.wait import PollFailures, Wait
 
@@ -81,8 +81,9 @@ class FdiTaskSensor(BaseSensorOperator):
 
     :param fdi_task_id: id of the task; or
     :param fdi_task_name: its exact name.
-    :param completed_after: a datetime, ISO text or ms since the epoch, usually ``{{ data_interval_end }}``:
-        keeps yesterday's success from passing today's check. Must be given unless ``fdi_run_id`` is;
+    :param completed_after: a datetime, ISO text or ms since the epoch, usually ``{{ data_interval_end }}``
+        (``{{ dag_run.run_after }}`` in runs without one: started by hand or by an asset, on Airflow 3): keeps
+        yesterday's success from passing today's check. Must be given unless ``fdi_run_id`` is;
         ``None``, said aloud, takes the latest run whatever its age.
     :param fdi_run_id: wait for this very run instead.
     :param target_statuses: what counts as a success.
@@ -133,7 +134,8 @@ class FdiTaskSensor(BaseSensorOperator):
         if completed_after is NOT_GIVEN and fdi_run_id is None:
             raise ValueError(
                 "completed_after: must be given, so that an old success does not pass for a new one; set it"
-                " to '{{ data_interval_end }}', or to None to take the latest run whatever its age"
+                " to '{{ data_interval_end }}' ('{{ dag_run.run_after }}' in DAG runs that have no data"
+                " interval), or to None to take the latest run whatever its age"
             )
         self.fdi_task_id = fdi_task_id
         self.fdi_task_name = fdi_task_name
@@ -151,6 +153,7 @@ class FdiTaskSensor(BaseSensorOperator):
         self._seen_once = False
         self._reached_back = False
         self._task_name: str | None = None
+        self._seen = ""
 
     @cached_property
     def hook(self) -> FdiHook:
@@ -159,7 +162,12 @@ class FdiTaskSensor(BaseSensorOperator):
     @skips_if_soft
     @ends_at_once_if_hopeless
     def execute(self, context: Context) -> Any:
-        return self._look_and_defer(context) if self.deferrable else super().execute(context)
+        if self.deferrable:
+            return self._look_and_defer(context)
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout as error:
+            raise AirflowSensorTimeout(f"{self._missing()}. {error}") from None
 
     @skips_if_soft
     @ends_at_once_if_hopeless
@@ -215,14 +223,32 @@ class FdiTaskSensor(BaseSensorOperator):
         return timeout if self.execution_timeout is None else min(timeout, self.execution_timeout)
 
     def _time_out(self) -> NoReturn:
-        awaited = f"FDI task {self.fdi_task_id or self.fdi_task_name}: "
-        if self.fdi_run_id is not None:
-            awaited += f"run {self.fdi_run_id} is not over. "
-        elif self.completed_after is not None:
-            awaited += f"no run that counts has ended at or after {self.completed_after}. "
         if self._limit.total_seconds() < self.timeout:
-            raise FdiTimeout(f"{awaited}execution_timeout={self.execution_timeout} is over.")
-        raise AirflowSensorTimeout(f"{awaited}The sensor has timed out after {self.timeout:g} s.")
+            raise FdiTimeout(f"{self._missing()}. execution_timeout={self.execution_timeout} is over.")
+        raise AirflowSensorTimeout(f"{self._missing()}. The sensor has timed out after {self.timeout:g} s.")
+
+    def _missing(self) -> str:
+        """What has not come about, and what was seen instead."""
+        from airflow_provider_fdi.runs.wait import HEALTHY
+
+        # Not found out here: that takes requests, which may be what failed.
+        wait: Wait | None = self.__dict__.get("_wait")
+        if wait is not None and wait.until == HEALTHY:
+            missing = "it never ends by itself, and is not executing"
+        elif self.fdi_run_id is not None:
+            missing = f"run {self.fdi_run_id} is not over"
+        elif self.completed_after is not None:
+            missing = f"no run that counts has ended at or after {self.completed_after}"
+        else:
+            missing = "no run that counts has ended"
+        seen = f"; {self._seen}" if self._seen else ""
+        return f"FDI task {self.fdi_task_id or self.fdi_task_name}: {missing}{seen}"
+
+    def _note(self, seen: str) -> None:
+        """Tell the log what is waited for and what there is instead, whenever that is another."""
+        if seen != self._seen:
+            self._seen = seen
+            self.log.info("%s", self._missing())
 
     @cached_property
     def _failures(self) -> PollFailures:
@@ -248,7 +274,7 @@ class FdiTaskSensor(BaseSensorOperator):
         return pause
 
     def _look(self, context: Context) -> PokeReturnValue:
-        from airflow_provider_fdi.runs.wait import HEALTHY, look_at, task_state
+        from airflow_provider_fdi.runs.wait import HEALTHY, look_at
 
         wait = self._wait
         if not self._linked:
@@ -256,7 +282,7 @@ class FdiTaskSensor(BaseSensorOperator):
             self._linked = True
         client = self.hook.get_conn()
         if wait.until == HEALTHY:
-            task, _ = task_state(client, wait.fdi_task_id)
+            task = look_at(client, wait).task
             self._seen_once = True
             return self._judge_health(context, task)
         runs = look_at(client, wait).runs
@@ -331,12 +357,14 @@ class FdiTaskSensor(BaseSensorOperator):
 
     def _judge_run(self, context: Context, wait: Wait, runs: Sequence[Run]) -> PokeReturnValue:
         from airflow_provider_fdi.runs.report import describe, failure_text, run_summary
-        from airflow_provider_fdi.runs.verdict import Outcome, find_run, outcome
+        from airflow_provider_fdi.runs.verdict import Outcome, by_time, find_run, outcome
         from airflow_provider_fdi.runs.wait import ENDED, Look, completed_run, is_over
 
         look = Look(0, runs=tuple(runs))
         run = find_run(runs, wait.run_id or "") if wait.until == ENDED else completed_run(wait, look)
         if run is None or not is_over(wait, look):
+            latest = run or max(runs, key=by_time, default=None)
+            self._note(f"the latest: {describe(latest)}" if latest else "its log shows none")
             return PokeReturnValue(is_done=False)
         summary = run_summary(run, wait.fdi_task_id)
         url = self._push_links(context, wait.fdi_task_id, run.run_id)
@@ -349,10 +377,11 @@ class FdiTaskSensor(BaseSensorOperator):
         context["ti"].xcom_push(key="fdi_run", value=summary)
         raise FdiRunFailed(failure_text(run, wait.fdi_task_id, link=url))
 
-    def _judge_health(self, context: Context, task: Task | None) -> PokeReturnValue:
+    def _judge_health(self, context: Context, task: Task | TaskMonitor | None) -> PokeReturnValue:
         from airflow_provider_fdi.runs.verdict import Health, health
 
         if task is None:
+            self._note("the service does not list it")
             return PokeReturnValue(is_done=False)
         execution = task.execute_status.value if task.execute_status else None
         state = health(task, self._failure_statuses)
@@ -361,6 +390,8 @@ class FdiTaskSensor(BaseSensorOperator):
                 f"FDI task {task.task_id} ({task.task_name}), which should run without end, is "
                 f"{task.status.value} and its execution ended as {execution}."
             )
+        if state is Health.NOT_YET:
+            self._note(f"it is {task.status.value}, its execution {execution}")
         summary = {"fdi_task_id": task.task_id, "task_status": task.status.value, "status": execution}
         self._tell_outlets(context, summary)
         return PokeReturnValue(is_done=state is Health.HEALTHY, xcom_value=summary)

@@ -288,6 +288,8 @@ def _texts(value: str | Iterable[str] | None) -> list[str]:
     for text in texts:
         if not isinstance(text, str):
             raise ValueError(f"FdiRunEventTrigger: {value!r}: must be a text or a list of texts")
+        if "{{" in text:
+            raise ValueError(f"FdiRunEventTrigger: {text!r}: triggers of assets have no templates")
     return list(dict.fromkeys(texts))
 
 

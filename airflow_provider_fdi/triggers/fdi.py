@@ -159,23 +159,27 @@ class FdiWaitTrigger(BaseTrigger):
         return self.fdi_conn_id, self.project_id, self.instance_id
 
     def _begin(self, poller: Poller) -> tuple[asyncio.Future[Look], ...]:
-        on_look, now = self._tell_steps, time.time()
+        now = time.time()
         return tuple(
             poller.watch(
                 wait,
                 poll_interval=self.poll_interval,
                 poll_failure_timeout=self.poll_failure_timeout,
-                on_look=on_look,
+                listener=self,
                 timeout=None if self.deadline is None else self.deadline - now,
             )
             for wait in self._waits
         )
 
-    def _tell_steps(self, look: Look) -> None:
+    def looked(self, look: Look) -> None:
         if self._steps is None:
             self._steps = StepLog(self.log.info, (self.record or {}).get("run_id"))
         # The poller calls from a context of its own; what is told belongs into the log of this task.
         self._context.run(self._steps.tell, look)
+
+    def failed(self, error: FdiError) -> None:
+        words = "Looking at FDI failed, looking again for up to %g s: %s"
+        self._context.run(self.log.warning, words, self.poll_failure_timeout, error)
 
     async def on_kill(self) -> None:
         """Terminate our run because a user ended the task (Airflow >= 3.3).

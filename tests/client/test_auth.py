@@ -274,6 +274,31 @@ def test_failing_renewal_does_not_matter_while_the_token_lasts(
     assert len(iam.logins) == 2
 
 
+def test_nobody_waits_for_a_renewal_while_the_token_lasts(
+    service: Service, iam: Iam, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client(token_auth(service))
+    client.get_task("t")
+    asked, answer = threading.Event(), threading.Event()
+
+    def slow(seen: Seen) -> Reply:
+        asked.set()
+        answer.wait(20)
+        return Reply(503)
+
+    iam.login = slow
+    now = time.monotonic()
+    monkeypatch.setattr(auth_module.time, "monotonic", lambda: now + 86_400 - 300)
+    renewing = threading.Thread(target=client.get_task, args=("t",))
+    renewing.start()
+    assert asked.wait(20)
+    client.terminate_task("t")
+    answer.set()
+    renewing.join()
+    assert [seen.headers["X-Auth-Token"] for seen in iam.calls] == ["MIItoken-1"] * 3
+    assert len(iam.logins) == 2
+
+
 def test_login_answered_by_a_page_is_no_login_and_starts_nothing(
     service: Service, make_client: MakeClient
 ) -> None:

@@ -276,13 +276,11 @@ def test_unreadable_retry_after_means_our_own_backoff(
 
 def test_one_429_holds_all_threads_of_the_client_back(service: Service, make_client: MakeClient) -> None:
     client = make_client()
-    client.get_task  # noqa: B018
     service.then(Reply(429, headers={"Retry-After": "0.4"})).always(TASK)
     first = threading.Thread(target=client.get_task, args=("first",))
     first.start()
-    while not service.seen:
+    while not client.gate.not_before:
         time.sleep(0.005)
-    time.sleep(0.1)
     others = [threading.Thread(target=client.get_task, args=(f"t{i}",)) for i in range(4)]
     for thread in others:
         thread.start()

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -55,6 +56,15 @@ def test_a_configuration_file_says_who_and_what_there_is(tmp_path):
 def test_a_wrong_configuration_is_refused_with_the_reason(config, words):
     with pytest.raises(EmulatorError, match=words):
         FdiEmulator.start(config=config)
+
+
+def test_nothing_is_left_of_an_emulator_that_did_not_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(EmulatorError):
+        FdiEmulator.start(config={"swiches": {"password": "secret"}})
+    assert list(tmp_path.iterdir()) == []
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_port_in_use_is_named():

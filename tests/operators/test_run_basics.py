@@ -6,6 +6,8 @@ What happens when processes die and answers are lost on the way is shown in ``te
 from __future__ import annotations
 
 import datetime as dt
+import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -23,9 +25,9 @@ from airflow_provider_fdi.exceptions import (
 )
 from airflow_provider_fdi.operators import fdi as operators
 from airflow_provider_fdi.operators.fdi import FdiRunTaskOperator
-from airflow_provider_fdi.version_compat import AIRFLOW_2, AirflowFailException, AirflowSkipException
+from airflow_provider_fdi.version_compat import AirflowFailException, AirflowSkipException
 from tests.standin import StandIn, flat
-from tests.taskinstance import Store, context, deferral, event_of
+from tests.taskinstance import ON_AIRFLOW_2, Store, context, deferral, event_of
 
 pytestmark = pytest.mark.usefixtures("no_pauses", "events_at_once")
 
@@ -74,6 +76,21 @@ def test_a_run_is_started_once_waited_for_and_recorded(
     assert (record["status"], record["rows"], record["dirty_rows"]) == ("SUCCESS", 12, 1)
     assert record["joined"] is False
     assert given["ti"].xcoms["fdi_run_id"] == started["run_id"]
+
+
+def test_both_modes_return_and_push_the_same(fdi_emulator: FdiEmulator, fdi_connection: str) -> None:
+    seen = []
+    for deferrable in (False, True):
+        task_id = fdi_emulator.add_task(script={"duration_ms": 300, "rows": 12, "dirty_rows": 1})
+        given = context(Store())
+        record = carry_out({"fdi_task_id": task_id, "deferrable": deferrable}, given)
+        told = json.dumps({"returned": record, **given["ti"].xcoms}, sort_keys=True)
+        # What differs between any two runs: ids, and when.
+        for mine, name in ((task_id, "the task"), (record["fdi_run_id"], "the run")):
+            told = told.replace(mine, name)
+        seen.append(re.sub(r"(_time|duration_ms)\": \d+", r'\1": "some"', told))
+    assert seen[0] == seen[1]
+    assert all(name in seen[0] for name in ("returned", "fdi_run", "fdi_task_link", "fdi_run_link"))
 
 
 @MODES
@@ -189,7 +206,7 @@ def test_execution_timeout_ends_our_run_and_the_deferred_task(
     }
     began = time.monotonic()
     # On Airflow 2 the trigger has done so already.
-    ended = r"No run of ours was going on" if AIRFLOW_2 else r"Run .* was terminated"
+    ended = r"No run of ours was going on" if ON_AIRFLOW_2 else r"Run .* was terminated"
     with pytest.raises(FdiTimeout, match=rf"0:00:01 is over\. {ended}"):
         carry_out(arguments, context(Store()))
     assert time.monotonic() - began < 10

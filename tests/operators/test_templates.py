@@ -21,6 +21,7 @@ from airflow_provider_fdi.operators.fdi import (
     FdiDeleteTaskOperator,
     FdiRunTaskOperator,
     FdiTerminateRunOperator,
+    FdiUpdateTaskOperator,
 )
 from airflow_provider_fdi.sensors.fdi import FdiTaskSensor
 
@@ -100,7 +101,6 @@ def test_every_template_field_is_an_attribute_of_its_own_name(operator: type) ->
 
 def test_task_detail_is_shown_as_json_in_the_ui() -> None:
     assert FdiCreateTaskOperator.template_fields_renderers["task_detail"] == "json"
-    assert ".json" in FdiCreateTaskOperator.template_ext
 
 
 def test_templates_inside_a_detail_are_rendered_at_any_depth(
@@ -140,6 +140,38 @@ def test_a_detail_is_read_from_a_json_file_with_templates(
 
     assert succeeded(run_dag(made))
     assert created(fdi_emulator)["load_orders"] == {"sourceSelectedDatasource": {"sourceTable": "orders"}}
+
+
+def test_a_mapped_detail_is_read_from_a_json_file(
+    fdi_emulator: FdiEmulator, run_dag: RunDag, datasources: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "detail.json").write_text('{"sourceTable": "{{ params.table }}"}')
+    with dag("mapped_json_file", params={"table": "orders"}, template_searchpath=[str(tmp_path)]) as made:
+        FdiCreateTaskOperator.partial(task_id="create", task_detail="detail.json", **datasources).expand(
+            fdi_task_name=["load_1", "load_2"]
+        )
+
+    assert succeeded(run_dag(made))
+    assert created(fdi_emulator) == {"load_1": {"sourceTable": "orders"}, "load_2": {"sourceTable": "orders"}}
+
+
+def test_text_that_ends_like_a_file_is_taken_for_one_only_in_the_place_of_a_detail(
+    fdi_emulator: FdiEmulator, run_dag: RunDag, datasources: dict[str, str]
+) -> None:
+    with dag("names_of_files") as made:
+        create = FdiCreateTaskOperator(
+            task_id="create",
+            fdi_task_name="orders.json",
+            description="Loads orders.json",
+            task_detail={"sourceSelectedDatasource": {"path": "/in/orders.json"}},
+            **datasources,
+        )
+        create >> FdiUpdateTaskOperator(
+            task_id="update", fdi_task_name="orders.json", task_detail={"path": ["/out/orders.json"]}
+        )
+
+    assert succeeded(run_dag(made))
+    assert created(fdi_emulator) == {"orders.json": {"path": ["/out/orders.json"]}}
 
 
 def test_a_detail_given_as_text_is_rendered(

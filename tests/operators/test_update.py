@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_fdi import tasks
 from airflow_provider_fdi.client.client import FdiClient
 from airflow_provider_fdi.client.errors import FdiConnectionError, FdiServerError
 from airflow_provider_fdi.emulator.handle import FdiEmulator
@@ -167,6 +168,18 @@ def test_failed_change_leaves_the_task_started(task: str, fdi_emulator: FdiEmula
     fdi_emulator.fault("status", method="PUT", status=500, times=10)
     with pytest.raises(FdiServerError):
         update(task, stop_first=True, restart=True).execute(context(Store()))
+    assert started(fdi_emulator, task)
+
+
+def test_stop_of_which_nobody_tells_whether_it_was_done_leaves_the_task_started(
+    task: str, fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "STOP_TIMEOUT", 0.5)
+    fdi_emulator.start_task(task)
+    fdi_emulator.fault("status", operation="ListTasks", status=503, times=None)
+    with pytest.raises(FdiServerError, match="list_tasks"):
+        update(task, stop_first=True, restart=True).execute(context(Store()))
+    assert fdi_emulator.journal_counts()["BatchStartOrStopTasks"] == 2
     assert started(fdi_emulator, task)
 
 

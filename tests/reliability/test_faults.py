@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -339,9 +338,9 @@ def test_a_refused_start_fails_if_so_told(
 def test_a_refused_start_joins_the_run_in_its_way(
     emulator: FdiEmulator, task: str, tries: MakeTries, overtaken: list[str]
 ) -> None:
-    trial = Background(tries(if_running="join").run)
-    eventually(lambda: overtaken)
-    time.sleep(0.3)
+    chain = tries(if_running="join")
+    trial = Background(chain.run)
+    eventually(lambda: (chain.record or {}).get("joined"))
     emulator.release(task)
 
     result = trial.result()

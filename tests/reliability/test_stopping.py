@@ -14,8 +14,8 @@ import pytest
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiRunFailed, FdiTimeout
 from airflow_provider_fdi.triggers import fdi as triggers
-from airflow_provider_fdi.version_compat import AIRFLOW_2
 from tests.reliability.tries import Background, Slice, Tries, eventually, plain
+from tests.taskinstance import ON_AIRFLOW_2
 
 MakeTries = Callable[..., Tries]
 
@@ -308,10 +308,13 @@ def test_without_terminate_on_kill_nothing_is_terminated_while_deferred(
 def test_a_trigger_that_ends_with_its_triggerer_terminates_nothing(emulator: FdiEmulator, task: str) -> None:
     now = Tries(task, "deferrable").until_deferred("ended")
 
+    emulator.clear_journal()
+
     async def play() -> None:
         trigger = triggers.FdiWaitTrigger(**plain(now.arguments))
         running = asyncio.create_task(trigger.run().__anext__())  # type: ignore[arg-type]
-        await asyncio.sleep(0.1)
+        while not emulator.journal("ListMonitorLog"):
+            await asyncio.sleep(0.01)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
@@ -329,7 +332,7 @@ def test_a_timeout_while_deferred_terminates_the_run_and_fails_the_task(
     chain = Tries(task, "deferrable", execution_timeout=timedelta(seconds=1))
 
     # On Airflow 2 the trigger has done so already.
-    with pytest.raises(FdiTimeout, match="No run of ours was" if AIRFLOW_2 else "was terminated"):
+    with pytest.raises(FdiTimeout, match="No run of ours was" if ON_AIRFLOW_2 else "was terminated"):
         chain.run()
     assert chain.slices[-1].event["status"] == "timeout"
     assert status_of(emulator, task) == "CANCELLED"

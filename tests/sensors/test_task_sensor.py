@@ -234,6 +234,15 @@ def test_a_task_that_never_ends_satisfies_the_sensor_when_it_is_started_and_exec
     }
 
 
+def test_a_task_that_never_ends_and_is_deleted_ends_a_synchronous_sensor(stand_in: StandIn) -> None:
+    task_id = stand_in.add_task("stream", status=0, task_type="REALTIME")
+    sensor = make(task_id)
+    assert not is_done(sensor)
+    del stand_in.tasks[task_id]
+    with pytest.raises(AirflowFailException, match="get_task"):
+        sensor.execute(context())
+
+
 @pytest.mark.parametrize("status", ["ERROR", "CANCELLED"])
 def test_a_task_that_never_ends_fails_the_sensor_when_its_execution_ended(
     stand_in: StandIn, status: str
@@ -327,11 +336,58 @@ def test_the_trigger_s_arguments_hold_no_secret(stand_in: StandIn, fdi_task: str
     assert TOKEN not in str(deferred.trigger.serialize())
 
 
+# --- what the log says --------------------------------------------------------------------------------------
+
+
+class Lines(list[str]):
+    """Collects what an operator logs, whichever logger this version of Airflow gives it."""
+
+    def info(self, text: str, *args: object) -> None:
+        self.append(text % args if args else text)
+
+    debug = warning = info
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
+    collected = Lines()
+    monkeypatch.setattr(FdiTaskSensor, "log", collected)
+    return collected
+
+
+def test_a_sensor_tells_its_log_what_there_is_whenever_that_changes(
+    stand_in: StandIn, fdi_task: str, lines: Lines
+) -> None:
+    sensor = make(fdi_task)
+    for _ in range(2):
+        sensor.poke(context())
+    stand_in.add_run(fdi_task, "run-1", "RUNNING", NOW + MINUTE, None)
+    for _ in range(2):
+        sensor.poke(context())
+    seen = [line.split("; ")[-1] for line in lines if "no run that counts" in line]
+    assert len(seen) == 2
+    assert seen[0] == "its log shows none"
+    assert seen[1].startswith("the latest: RUNNING")
+
+
+def test_a_sensor_on_a_task_that_never_ends_tells_its_state(stand_in: StandIn, lines: Lines) -> None:
+    task_id = stand_in.add_task("stream", status=0, execute_status="UNSTARTED", task_type="REALTIME")
+    make(task_id).poke(context())
+    words = "it never ends by itself, and is not executing; it is STOPPED, its execution UNSTARTED"
+    assert lines == [f"FDI task {task_id}: {words}"]
+
+
 # --- timeout ------------------------------------------------------------------------------------------------
 
 
-def test_a_synchronous_sensor_times_out(stand_in: StandIn, fdi_task: str) -> None:
-    with pytest.raises(AirflowSensorTimeout):
+def test_a_synchronous_sensor_that_times_out_says_what_is_missing_and_what_there_was(
+    stand_in: StandIn, fdi_task: str
+) -> None:
+    stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW - 2 * MINUTE, NOW - MINUTE)
+    missing = (
+        rf"FDI task {fdi_task}: no run that counts has ended at or after {NOW}; the latest: SUCCESS.*run-1"
+    )
+    with pytest.raises(AirflowSensorTimeout, match=missing + r"\)\. Sensor has timed out"):
         make(fdi_task, timeout=0.05).execute(context())
 
 

@@ -319,7 +319,6 @@ def test_a_connection_that_is_mended_is_read_anew(
                 monkeypatch.setenv("AIRFLOW_CONN_FDI_DEFAULT", good)
                 fdi_emulator.clear_journal()
                 await following(fdi_emulator)
-                await asyncio.sleep(0.2)
                 run = fdi_emulator.add_run(task)
                 assert await fired.until(1) == [run]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections.abc import Callable
 
 import pytest
 
@@ -25,6 +26,8 @@ class Lines:
     def info(self, text: str, *args: object) -> None:
         self.of.setdefault(LOG_OF.get(), []).append(text % args if args else text)
 
+    warning = info
+
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
@@ -33,32 +36,92 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
     return collected
 
 
-def test_every_waiting_task_has_the_steps_of_its_own_run_in_its_log(
-    fdi_emulator: FdiEmulator, fdi_connection: str, lines: Lines
-) -> None:
-    async def wait_for(name: str) -> None:
-        LOG_OF.set(name)
-        task_id = fdi_emulator.add_task(name)
-        run_id = fdi_emulator.add_run(task_id, remarks=f"moved for {name}")
-        wait = Wait(task_id, ENDED, run_id=run_id)
-        trigger = FdiWaitTrigger(
-            fdi_connection,
-            fdi_emulator.project_id,
-            fdi_emulator.instance_id,
-            [wait.to_args()],
-            poll_interval=0.05,
-            poll_failure_timeout=10,
-            record={"fdi_task_id": task_id, "run_id": run_id, "chain": 0, "try_number": 1},
-        )
-        async for _ in trigger.run():
-            return
+async def wait_for(emulator: FdiEmulator, name: str, task_id: str, run_id: str) -> None:
+    LOG_OF.set(name)
+    trigger = FdiWaitTrigger(
+        "fdi_default",
+        emulator.project_id,
+        emulator.instance_id,
+        [Wait(task_id, ENDED, run_id=run_id).to_args()],
+        poll_interval=0.05,
+        poll_failure_timeout=10,
+        record={"fdi_task_id": task_id, "run_id": run_id, "chain": 0, "try_number": 1},
+    )
+    async for _ in trigger.run():
+        return
 
+
+async def until(condition: Callable[[], object]) -> None:
+    async def wait() -> None:
+        while not condition():
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(wait(), 20)
+
+
+@pytest.mark.usefixtures("fdi_connection")
+def test_every_waiting_task_has_the_steps_of_its_own_run_in_its_log(
+    fdi_emulator: FdiEmulator, lines: Lines
+) -> None:
     async def both() -> None:
-        await asyncio.gather(*(asyncio.create_task(wait_for(name)) for name in ("first", "second")))
+        waits = []
+        for name in ("first", "second"):
+            task_id = fdi_emulator.add_task(name)
+            run_id = fdi_emulator.add_run(task_id, remarks=f"moved for {name}")
+            waits.append(asyncio.create_task(wait_for(fdi_emulator, name, task_id, run_id)))
+        await asyncio.gather(*waits)
 
     asyncio.run(both())
 
     assert lines.of == {name: [f"WRITER 901: moved for {name}"] for name in ("first", "second")}
+
+
+@pytest.mark.usefixtures("fdi_connection")
+def test_the_steps_of_several_runs_are_told_while_they_go_on(fdi_emulator: FdiEmulator, lines: Lines) -> None:
+    async def both() -> None:
+        waits = []
+        for name in ("first", "second"):
+            task_id = fdi_emulator.add_task(name, script={"hold": True})
+            fdi_emulator.request("POST", f"tasks/{task_id}/run")
+            run_id = fdi_emulator.runs_started(task_id)[0]["run_id"]
+            waits.append(asyncio.create_task(wait_for(fdi_emulator, name, task_id, run_id)))
+        await until(lambda: set(lines.of) == {"first", "second"})
+        for wait in waits:
+            assert not wait.done()
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+    asyncio.run(both())
+
+    assert all("The scheduling request is received" in told[0] for told in lines.of.values())
+
+
+@pytest.mark.usefixtures("fdi_connection")
+def test_every_waiting_task_is_told_once_that_looks_fail(fdi_emulator: FdiEmulator, lines: Lines) -> None:
+    def failures() -> dict[str, list[str]]:
+        lines_of = {name: [line for line in told if "failed" in line] for name, told in lines.of.items()}
+        return {name: told for name, told in lines_of.items() if told}
+
+    async def many() -> None:
+        waits = []
+        for name in map(str, range(8)):
+            task_id = fdi_emulator.add_task(name)
+            run_id = fdi_emulator.add_run(task_id, execute_status="RUNNING", end_time=None)
+            waits.append(asyncio.create_task(wait_for(fdi_emulator, name, task_id, run_id)))
+        await until(lambda: len(fdi_emulator.journal("ListMonitorInfos")) > 1)
+        fdi_emulator.fault("status", times=None, status=503)
+        await until(lambda: len(failures()) == len(waits))
+        failed = fdi_emulator.faults()[0]["struck"]
+        await until(lambda: fdi_emulator.faults()[0]["struck"] > failed)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+    asyncio.run(many())
+
+    for told in failures().values():
+        (line,) = told
+        assert line.startswith("Looking at FDI failed, looking again for up to 10 s: list_task_monitors")
 
 
 def step(code: int | None, remarks: str | None = None, **fields: object) -> RunStep:
