@@ -1004,7 +1004,8 @@ class FdiClient:
         try:
             answer = self._call(operation, "DELETE", path, ids)
         except FdiNotFoundError as error:
-            if error.unsettled:  # an earlier attempt, whose answer was lost, has deleted it
+            # An earlier attempt, whose answer was lost, has deleted it.
+            if error.unsettled and error.said_by_fdi:
                 return
             raise
         self._read(operation, ids, answer, lambda _: None)
@@ -1026,8 +1027,8 @@ class FdiClient:
         """Pages of a listing, each row once.
 
         Tasks and data sources count rows from 0 (``first``). The monitoring pages count from 1, and the
-        documentation leaves open whether rows or pages: rows are tried first, then pages. It ends with the
-        first page that brings nothing new, whatever the service's total says.
+        documentation leaves open whether rows or pages: rows are tried first, then pages. It ends when
+        as many rows have come as there are said to be; where that is not said, when a page brings no new one.
         """
         seen: set[str] = set()
         received = number = 0
@@ -1060,15 +1061,13 @@ class FdiClient:
             received += size
             if number >= most or (total is not None and len(seen) >= total):
                 return
-            if total is None and size < limit:
-                return
             if news:
                 offset = offset + 1 if by_page else first + received
-            elif first == 1 and number == 2 and not by_page:
-                # Nothing new at row 1 + received: then offset may be the number of a page.
-                by_page, offset = True, 2
-            else:
+            elif by_page or total is None or number == 1:
                 return
+            else:
+                # Nothing new at this row, and yet there should be more: offset may be the number of a page.
+                by_page, offset = True, first + 1
 
 
 _MISSING_ELSE = frozenset({"FDI.3021", "FDI.3081", "FDI.3180"})

@@ -38,6 +38,7 @@ __all__ = [
     "parse_error_body",
 ]
 
+_MAY_HAVE_STARTED = "FDI.3018"
 MAX_WORDS = 500
 MAX_CODE = 64
 _MASK = "***"
@@ -130,7 +131,7 @@ class FdiResponseError(FdiError):
     def ambiguous(self) -> bool:
         if self.unsettled or not self.delivered or self.status is None:
             return self.unsettled
-        return self.status >= 500 or self.status == 408
+        return self.status >= 500 or self.status == 408 or self.error_code == _MAY_HAVE_STARTED
 
 
 class FdiAuthError(FdiResponseError):
@@ -143,6 +144,11 @@ class FdiPermissionError(FdiResponseError):
 
 class FdiNotFoundError(FdiResponseError):
     """No such task, schedule, data source or instance, or none that these credentials may see."""
+
+    @property
+    def said_by_fdi(self) -> bool:
+        """Whether FDI says so itself. A gateway or a proxy answers 404 for reasons of its own."""
+        return self.error_code.startswith("FDI.")
 
     @property
     def ambiguous(self) -> bool:
@@ -336,7 +342,7 @@ _CONFLICT_WORDS = re.compile(
 )
 
 _NEXT_BY_CODE = {
-    "FDI.3018": "The start may have been carried out: look at the run log before starting again.",
+    _MAY_HAVE_STARTED: "The start may have been carried out: look at the run log before starting again.",
     "FDI.3021": "Check the task ids, and that they belong to this instance.",
     "FDI.3023": "Stop the task, or wait until its run is over, and try again.",
     "FDI.3026": "The task may be running already: look at its run log.",
@@ -373,7 +379,7 @@ def kind_of(status: int, code: str, message: str) -> type[FdiResponseError]:
         return FdiNotFoundError
     if code in _CONFLICT_CODES:
         return FdiConflictError
-    if code == "FDI.3018":
+    if code == _MAY_HAVE_STARTED:
         return FdiServerError
     if code in _FAILED_CODES and status < 500:
         return FdiResponseError

@@ -235,6 +235,8 @@ class Page:
             raise ValueError("the page is empty or null")
         rows = data if isinstance(data, list) else _object(data, "the page").get("entities")
         total = None if isinstance(data, list) else _int(data.get("total"))
+        if total is not None and total < 0:
+            total = None
         if rows is None:
             if total is None:
                 raise ValueError("the page has neither entities nor total")

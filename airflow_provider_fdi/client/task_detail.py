@@ -77,6 +77,8 @@ _KEY = r"""["']([\w .$-]{1,64})\\*["']\s*:\s*"""
 _VALUE = r"""(?:"((?:\\.|[^"\\]){1,8192})"|'((?:\\.|[^'\\]){1,8192})'|\\+"(.{1,8192}?)\\+")"""
 # Looked for ahead, so that a pair within the value of another is found too.
 _PAIR = re.compile(f"(?={_KEY}{_VALUE})")
+_IN_URL = re.compile(r"[?&;](\w{1,64})=([^&;\s\"']+)")
+_LOGIN_IN_URL = re.compile(r"://[^/\s:@\"']+:([^/\s@\"']+)@")
 _NAMED = re.compile(
     rf"""["']keys\\*["']\s*:\s*\\*["']([\w .$-]{{1,64}})\\*["']\s*,\s*\\*["']value\\*["']\s*:\s*{_VALUE}"""
 )
@@ -104,6 +106,8 @@ def _collect(data: Any, secret: bool, found: list[str], depth: int) -> None:
     elif isinstance(data, str) and data:
         if secret:
             found.append(data)
+        found += [value for key, value in _IN_URL.findall(data) if _SECRET.search(key)]
+        found += _LOGIN_IN_URL.findall(data)
         if data.lstrip()[:1] in ("{", "["):
             try:
                 inner = json.loads(data)

@@ -1496,7 +1496,7 @@ class FdiDeleteTaskOperator(FdiBaseOperator):
 
     @ends_at_once_if_hopeless
     def execute(self, context: Context) -> None:
-        from airflow_provider_fdi.client.errors import FdiNotFoundError
+        from airflow_provider_fdi.client.errors import FdiError, FdiNotFoundError
 
         stop_first = boolean("stop_first", self.stop_first)
         note = note_for(context, DELETE_KEY, fdi_task=self.fdi_task_id or self.fdi_task_name)
@@ -1509,10 +1509,15 @@ class FdiDeleteTaskOperator(FdiBaseOperator):
                 require_stopped(self.client, task, stop_first, "delete")
                 note.leave()
                 self.client.delete_task(task.task_id)
-        except FdiNotFoundError:
-            if not may_miss:
+        except FdiNotFoundError as error:
+            if not (may_miss and error.said_by_fdi):
                 raise
             task = None
+        except FdiError as error:
+            if not error.ambiguous:
+                # What is gone when the next try comes, somebody else has deleted.
+                note.take_back()
+            raise
         if task is None:
             self.log.info("FDI task %s is not there", self.fdi_task_id or self.fdi_task_name)
         else:

@@ -311,7 +311,14 @@ def _find_ours(client: FdiClient, book: Book, request: RunRequest) -> Step | Non
     if seen.sighting is Sighting.NOT_YET:
         return for_our_run(record)
     if seen.sighting is Sighting.FOUND and seen.run is not None:
-        if seen.candidates > 1:
+        if seen.doubtful:
+            log.warning(
+                "Nothing but run %s appeared since the start of FDI task %s, with a time before it: taking it"
+                " for ours. The clocks of the service seem to differ",
+                seen.run.run_id,
+                record.fdi_task_id,
+            )
+        elif seen.candidates > 1:
             log.warning(
                 "%d runs of FDI task %s appeared since the start; taking the earliest, %s, for ours",
                 seen.candidates,
@@ -340,6 +347,7 @@ def _locate(record: RunRecord, rows: Listing[Run]) -> verdict.Located:
         intent_time=record.intent_time,
         deadline=record.deadline,
         now=server_now(rows.server_time),
+        accepted=record.accepted,
     )
 
 
@@ -368,6 +376,10 @@ def _follow(client: FdiClient, book: Book, request: RunRequest, record: RunRecor
     """A run is known: is it going on, over, or an old story. None: forget it and begin anew."""
     rows = client.list_runs(record.fdi_task_id, begin_time=(record.run_time or 0) - LOOKBACK_MS)
     run = verdict.find_run(rows, record.run_id or "")
+    if run is None:
+        # By which time begin_time filters is not documented, and a run cancelled in the queue lacks some.
+        rows = client.list_runs(record.fdi_task_id)
+        run = verdict.find_run(rows, record.run_id or "")
     if run is None:
         if record.chain != request.chain:
             return _forget(book, f"run {record.run_id} belongs to an execution that was cleared")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from airflow_provider_fdi.client.errors import (
@@ -52,7 +52,7 @@ def terminate_own_run(
     while (run := _own_row(client, record)) is None and record.run_id is None and clock() < until:
         sleep(PAUSE)
     asked = 0
-    while run is not None and run.execute_status.is_active:
+    while run is not None and verdict.outcome(run) is verdict.Outcome.GOING_ON:
         asked += 1
         try:
             client.terminate_task(record.fdi_task_id, resend=False)
@@ -73,18 +73,20 @@ def terminate_own_run(
 
 
 def _own_row(client: FdiClient, record: RunRecord) -> Run | None:
+    def find(rows: Iterable[Run]) -> Run | None:
+        if record.run_id is not None:
+            return verdict.find_run(rows, record.run_id)
+        # As before the deadline: no slack for the clock where it could end another's run.
+        return verdict.locate(
+            rows,
+            baseline=record.baseline,
+            intent_time=record.intent_time,
+            deadline=record.deadline,
+            now=record.intent_time,
+        ).run
+
     start = record.run_time or record.intent_time
-    rows = client.list_runs(record.fdi_task_id, begin_time=start - LOOKBACK_MS)
-    if record.run_id is not None:
-        # In the whole log if need be: which of a row's times the filter goes by is not documented.
-        return verdict.find_run(rows, record.run_id) or verdict.find_run(
-            client.list_runs(record.fdi_task_id), record.run_id
-        )
-    # As before the deadline: no slack for the clock where it could end another's run.
-    return verdict.locate(
-        rows,
-        baseline=record.baseline,
-        intent_time=record.intent_time,
-        deadline=record.deadline,
-        now=record.intent_time,
-    ).run
+    # In the whole log if need be: which of a row's times the filter goes by is not documented.
+    return find(client.list_runs(record.fdi_task_id, begin_time=start - LOOKBACK_MS)) or find(
+        client.list_runs(record.fdi_task_id)
+    )

@@ -18,6 +18,9 @@ REFUSED_CODES = frozenset({907, 909, 914})
 CLOCK_SLACK_MS = 5_000
 """How far the clock behind the ``Date`` header may be ahead of the one that stamps log rows."""
 
+CLOCK_DOUBT_MS = 600_000
+"""How far it is thought possible to be ahead, when the alternative is to start a second run."""
+
 
 def is_refused(run: Run) -> bool:
     """Whether the row is no execution but the note that a dispatch was refused (codes 907, 909, 914)."""
@@ -83,17 +86,26 @@ class Located:
     run: Run | None = None
     candidates: int = 0
     """How many rows could have been ours; more than one is ambiguous."""
+    doubtful: bool = False
+    """By its time the row is older than the start by more than clocks should differ."""
 
 
 def locate(
-    runs: Iterable[Run], *, baseline: Collection[str], intent_time: int, deadline: int, now: int
+    runs: Iterable[Run],
+    *,
+    baseline: Collection[str],
+    intent_time: int,
+    deadline: int,
+    now: int,
+    accepted: bool = False,
 ) -> Located:
     """Which of the rows is the run that was started after ``intent_time`` (all times: the server's, ms).
 
     The earliest accepted row that is not in the baseline and not older than the intent. A refused row is ours
     only if no accepted one appears until ``deadline``: a schedule firing into our run leaves such a row too.
     A row without times is one that still waits for its turn. What began after ``deadline`` is another's.
-    The clock slack is granted only at the end, when the alternative would be to start a second run.
+    The clock slack is granted only at the end, when the alternative would be to start a second run. A row
+    that is older still is then ours if the start was ``accepted``, or if the run is going on.
     """
     fresh = [
         run for run in runs if run.run_id not in baseline and oldest_time(run) <= max(deadline, intent_time)
@@ -102,11 +114,20 @@ def locate(
     final = now >= deadline
     for slack in (0, CLOCK_SLACK_MS) if final else (0,):
         ours = sorted((r for r in fresh if newest_time(r) >= intent_time - slack), key=by_time)
-        accepted = [run for run in ours if not is_refused(run)] + waiting
-        if accepted:
-            return Located(Sighting.FOUND, accepted[0], len(accepted))
+        executed = [run for run in ours if not is_refused(run)] + waiting
+        if executed:
+            return Located(Sighting.FOUND, executed[0], len(executed))
         if final and ours:
             return Located(Sighting.REFUSED, ours[0], len(ours))
+    older = [
+        run
+        for run in fresh
+        if newest_time(run) >= intent_time - CLOCK_DOUBT_MS
+        and not is_refused(run)
+        and (accepted or run.execute_status.is_active)
+    ]
+    if final and older:
+        return Located(Sighting.FOUND, max(older, key=by_time), len(older), doubtful=True)
     return Located(Sighting.NEVER if final else Sighting.NOT_YET)
 
 

@@ -220,7 +220,7 @@ def is_hopeless(error: FdiError) -> bool:
     """Whether looking again cannot help: wrong settings or credentials, or FDI says there is no such task."""
     if isinstance(error, FdiNotFoundError):
         # A gateway answers 404 for a route that is missing for a moment; FDI's own codes are final.
-        return error.error_code.startswith("FDI.")
+        return error.said_by_fdi
     if isinstance(error, FdiInvalidRequestError):
         return error.status is None
     return isinstance(error, FdiAuthError)

@@ -331,6 +331,29 @@ def test_all_pages_of_the_tasks(count: int, clamp: int, service: Service, client
     assert service.seen[0].query == [("limit", "999"), ("offset", "0")]
 
 
+@pytest.mark.parametrize(("base", "call"), [(0, "list_tasks"), (1, "list_task_monitors")])
+@pytest.mark.parametrize("clamp", [1, 3])
+@pytest.mark.parametrize("count", [4, 10])
+def test_all_pages_of_a_service_that_sends_less_than_asked_for_and_counts_pages(
+    base: int, call: str, clamp: int, count: int, service: Service, client: FdiClient
+) -> None:
+    service.always(Paged(rows(count, "task_id"), base=base, by_page=True, clamp=clamp))
+    found = getattr(client, call)()
+    assert sorted(task.task_id for task in found) == [row["task_id"] for row in rows(count, "task_id")]
+
+
+@pytest.mark.parametrize("total", [None, -1])
+def test_all_rows_of_a_service_that_sends_less_than_asked_for_and_does_not_say_how_many_there_are(
+    total: int | None, service: Service, client: FdiClient
+) -> None:
+    def answer(seen: Seen) -> Reply:
+        offset = int(dict(seen.query)["offset"]) - 1
+        return Reply(200, {"total": total, "entities": rows(30, "id")[offset : offset + 10]})
+
+    service.always(answer)
+    assert len(client.list_runs("t")) == 30
+
+
 def test_all_pages_of_the_datasources(service: Service, client: FdiClient) -> None:
     service.always(Paged(rows(450, "datasource_id"), base=0, clamp=200))
     assert len(client.list_datasources()) == 450

@@ -150,3 +150,16 @@ def test_secrets_are_found_at_any_depth() -> None:
         "user_name": "u",
     }
     assert sorted(td.secret_values(data)) == ["s1", "s2", "s3", "s4"]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("jdbc:mysql://db:3306/erp?user=fdi&password=hidden-one&useSSL=true", ["hidden-one"]),
+        ("jdbc:sqlserver://db;user=fdi;password=hidden-one;encrypt=true", ["hidden-one"]),
+        ("mongodb://fdi:hidden-one@db:27017/erp", ["hidden-one"]),
+        ("https://db.example.com/a?page=1&size=20", []),
+    ],
+)
+def test_secrets_are_found_in_addresses(url: str, expected: list[str]) -> None:
+    assert td.secret_values({"content": {"url": url}}) == expected

@@ -311,6 +311,24 @@ def test_deletion_whose_first_answer_was_lost_succeeds(
         client.delete_task("t")
 
 
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        Reply(404, {"error_code": "APIGW.0101", "error_msg": "The API does not exist."}),
+        Reply(404, b"<html>not here</html>", {"Content-Type": "text/html"}),
+        Reply(500, {"error_code": "ROMA.00110002", "error_msg": "The instance does not exist."}),
+    ],
+    ids=["gateway", "proxy", "instance"],
+)
+def test_deletion_whose_repetition_did_not_reach_fdi_is_not_taken_for_done(
+    elsewhere: Reply, service: Service, client: FdiClient, slept: list[float]
+) -> None:
+    service.then(Reply(502), elsewhere)
+    with pytest.raises(FdiNotFoundError) as caught:
+        client.delete_task("t")
+    assert caught.value.ambiguous
+
+
 def test_write_stays_ambiguous_if_only_its_repetition_was_refused(
     service: Service, client: FdiClient, slept: list[float]
 ) -> None:
@@ -395,7 +413,7 @@ def https_client(service: Service, **options: Any) -> FdiClient:
 
 
 def test_certificate_is_checked_before_anything_is_sent(tls_service: Service) -> None:
-    with pytest.raises(FdiConnectionError, match="certificate verify failed") as caught:
+    with pytest.raises(FdiConnectionError, match=r"certificate verify failed.*setting verify") as caught:
         https_client(tls_service).run_task("t")
     assert not caught.value.ambiguous
     assert tls_service.seen == []

@@ -118,6 +118,16 @@ def test_tasks_may_be_named(stand_in: StandIn, count: int) -> None:
     assert make(fdi_task_names=names).execute(context(Store()))["succeeded"] == ids
 
 
+def test_a_failure_of_a_task_given_by_name_tells_its_name(stand_in: StandIn) -> None:
+    (task_id,) = add_tasks(stand_in, 1)
+    name = stand_in.tasks[task_id]["task_name"]
+    failure = {"task_id": task_id, "error_code": "FDI.3083", "error_msg": "No scheduled plan."}
+    stand_in.script("BatchStartOrStopTasks", Answer(body={"success": [], "failure": [failure]}))
+    words = rf"{task_id} \({name}\): FDI\.3083 No scheduled plan\. Create a schedule"
+    with pytest.raises(FdiBatchFailed, match=words):
+        make(fdi_task_names=[name]).execute(context(Store()))
+
+
 @pytest.mark.parametrize("count", [1, 5])
 def test_a_name_that_no_task_has_exactly_is_refused_before_anything_is_started(
     stand_in: StandIn, count: int
@@ -138,6 +148,7 @@ def test_a_bad_id_fails_the_batch_by_name_with_its_code_and_message(stand_in: St
         make([*ids, MISSING]).execute(given)
     assert str(caught.value) == (
         "start: 1 of 25 FDI tasks failed:\n  no-such-task: FDI.3021 The task does not exist."
+        " Check the task ids, and that they belong to this instance."
     )
     result = given["ti"].xcoms["fdi_batch"]
     assert result["succeeded"] == ids

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_fdi.client.errors import FdiConflictError
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiTaskBusy
 from airflow_provider_fdi.operators.fdi import FdiDeleteTaskOperator
@@ -108,3 +109,25 @@ def test_cleared_task_does_not_take_a_missing_task_for_deleted(fdi_emulator: Fdi
 def test_id_and_name_together_are_refused(fdi_emulator: FdiEmulator) -> None:
     with pytest.raises(AirflowFailException, match="give either fdi_task_id or fdi_task_name"):
         delete("t", fdi_task_name="flights", missing_ok=True).execute(context())
+
+
+def test_a_404_that_is_not_fdi_s_tells_nothing_about_the_task(fdi_emulator: FdiEmulator) -> None:
+    task = fdi_emulator.add_task("flights")
+    words = {"error_code": "APIGW.0101", "error_msg": "The API does not exist."}
+    fdi_emulator.fault("status", operation="ShowTask", status=404, body=words, times=None)
+    with pytest.raises(AirflowFailException, match=r"APIGW\.0101"):
+        delete(task, missing_ok=True).execute(context(Store()))
+
+
+def test_a_task_that_vanished_after_its_deletion_was_refused_was_not_deleted_by_us(
+    fdi_emulator: FdiEmulator,
+) -> None:
+    task = fdi_emulator.add_task("flights")
+    store = Store()
+    words = {"error_code": "FDI.3028", "error_msg": "The task is running."}
+    fdi_emulator.fault("status", method="DELETE", status=400, body=words)
+    with pytest.raises(FdiConflictError):
+        delete(task).execute(context(store))
+    fdi_emulator.request("DELETE", f"tasks/{task}")
+    with pytest.raises(AirflowFailException, match=r"FDI\.3081"):
+        delete(task).execute(context(store, try_number=2))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_fdi.emulator.handle import FdiEmulator
-from airflow_provider_fdi.exceptions import FdiTaskBusy
+from airflow_provider_fdi.exceptions import FdiRunFailed, FdiTaskBusy
 from airflow_provider_fdi.runs.start import FdiStartError
 from tests.reliability.tries import Background, Tries, eventually
 
@@ -33,6 +33,11 @@ HANDLED = {
         "body": {"error_code": "FDI.3018", "error_msg": "Failed to start the scheduled task."},
     },
     "HTML page after handling": {"kind": "html", "handle": True},
+    "FDI.3018 as a bad request": {
+        "kind": "status_after",
+        "status": 400,
+        "body": {"error_code": "FDI.3018", "error_msg": "Failed to start the scheduled task."},
+    },
     "truncated body": {"kind": "truncate_body"},
     "broken JSON": {"kind": "malformed_json"},
 }
@@ -220,6 +225,29 @@ def test_whichever_time_the_filter_of_the_log_looks_at(
     emulator.fault("reset_after", operation="RunTask")
 
     one_run_was_started(emulator, task, tries(start_grace=0.1).run())
+
+
+def test_a_run_that_is_cancelled_in_the_queue_ends_the_wait_although_the_filter_hides_it(
+    emulator: FdiEmulator, task: str, tries: MakeTries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_fdi.client.client import FdiClient
+    from airflow_provider_fdi.client.models import Listing
+
+    emulator.script(task, waiting_ms=60_000)
+    chain = tries()
+    trial = Background(chain.run)
+    eventually(lambda: (chain.record or {}).get("run_id"))
+    list_runs = FdiClient.list_runs
+
+    def by_a_time_that_the_row_lacks(self: FdiClient, *args: Any, **filters: Any) -> Any:
+        rows = list_runs(self, *args, **filters)
+        return Listing((), 0, rows.server_time) if filters.get("begin_time") else rows
+
+    monkeypatch.setattr(FdiClient, "list_runs", by_a_time_that_the_row_lacks)
+    emulator.request("POST", f"tasks/{task}/terminate")
+
+    with pytest.raises(FdiRunFailed, match="CANCELLED"):
+        trial.result(10)
 
 
 def test_a_run_that_ends_between_the_last_look_at_the_log_and_at_the_state_is_found(

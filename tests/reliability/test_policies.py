@@ -14,6 +14,7 @@ from airflow_provider_fdi.exceptions import (
     FdiTaskBusy,
     FdiTriggerEventError,
 )
+from airflow_provider_fdi.runs.start import FdiStartError
 from airflow_provider_fdi.version_compat import AirflowSkipException
 from tests.reliability.tries import Background, Slice, Tries, eventually
 
@@ -283,6 +284,19 @@ def test_a_run_that_goes_on_is_joined_by_the_next_try_as_ours(
     assert (result["fdi_run_id"], result["joined"]) == (run_id, False)
     assert len(emulator.runs_started(task)) == 1
     first.result()
+
+
+def test_a_refusal_is_not_absorbed_because_another_task_s_record_is_in_hand(
+    emulator: FdiEmulator, task: str, tries: MakeTries
+) -> None:
+    chain = tries()
+    chain.run()
+    chain.clear()
+    chain.options |= {"fdi_task_id": emulator.add_task("other"), "start_if_stopped": True}
+
+    with pytest.raises(FdiStartError, match=r"cannot be started: FDI\.3083"):
+        chain.run()
+    assert emulator.journal_counts()["BatchStartOrStopTasks"] == 1
 
 
 def test_clearing_a_succeeded_task_starts_a_new_run(

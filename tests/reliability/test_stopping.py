@@ -6,11 +6,14 @@ import asyncio
 import importlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from airflow_provider_fdi.client.client import FdiClient
+from airflow_provider_fdi.client.models import ExecuteStatus, Listing
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiRunFailed, FdiTimeout
 from airflow_provider_fdi.triggers import fdi as triggers
@@ -210,6 +213,26 @@ def test_a_termination_that_was_not_carried_out_is_asked_for_again(
     chain.operator.on_kill()  # type: ignore[union-attr]
 
     assert status_of(emulator, task) == "CANCELLED"
+    with pytest.raises(FdiRunFailed):
+        trial.result()
+
+
+def test_a_run_that_has_yet_to_start_is_terminated(
+    emulator: FdiEmulator, waiting: Callable[..., tuple[Tries, Background]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain, trial = waiting()
+    list_runs = FdiClient.list_runs
+
+    def unstarted(self: FdiClient, *args: Any, **filters: Any) -> Any:
+        rows = list_runs(self, *args, **filters)
+        state = ExecuteStatus.UNSTARTED
+        late = (replace(run, execute_status=state) if run.execute_status.is_active else run for run in rows)
+        return Listing(tuple(late), rows.total, rows.server_time)
+
+    monkeypatch.setattr(FdiClient, "list_runs", unstarted)
+    chain.operator.on_kill()  # type: ignore[union-attr]
+
+    assert terminations(emulator) == 1
     with pytest.raises(FdiRunFailed):
         trial.result()
 

@@ -91,6 +91,30 @@ def test_the_slack_of_the_clock_is_granted_only_in_the_end() -> None:
     assert look(early, now=FINAL) == (Sighting.FOUND, "a")
 
 
+MINUTE = 60_000
+
+
+@pytest.mark.parametrize(
+    ("at", "state", "accepted", "expected"),
+    [
+        pytest.param(T - MINUTE, "SUCCESS", True, "a", id="over, and the start was accepted"),
+        pytest.param(T - MINUTE, "RUNNING", False, "a", id="going on"),
+        pytest.param(T - MINUTE, "SUCCESS", False, None, id="over, and nobody accepted the start"),
+        pytest.param(T - 11 * MINUTE, "RUNNING", True, None, id="older than any clock explains"),
+    ],
+)
+def test_a_row_that_is_too_old_by_its_clock_is_ours_rather_than_another_start(
+    at: int, state: str, accepted: bool, expected: str | None
+) -> None:
+    places = {"baseline": (), "intent_time": T, "deadline": FINAL, "accepted": accepted}
+
+    assert locate([row("a", at, state)], now=FINAL - 1, **places).run is None
+    seen = locate([row("a", at, state)], now=FINAL, **places)
+
+    assert (seen.run and seen.run.run_id) == expected
+    assert seen.doubtful is (expected is not None)
+
+
 def test_what_began_after_the_grace_is_not_ours() -> None:
     assert look(row("a", FINAL + 1), now=FINAL + 5_000) == (Sighting.NEVER, None)
 

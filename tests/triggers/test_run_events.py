@@ -459,6 +459,7 @@ def test_its_hash_does_not_change_on_the_way_to_the_triggerer() -> None:
         ({"fdi_task_id": "t", "poll_interval": "30"}, "poll_interval='30'"),
         ({"fdi_task_id": 5}, "5: must be a text or a list of texts"),
         ({"fdi_task_id": ["t", None]}, "must be a text or a list of texts"),
+        ({"fdi_task_name": "load_{{ params.table }}"}, "have no templates"),
     ],
 )
 def test_nonsense_is_refused_where_the_dag_is_parsed(arguments: dict[str, Any], words: str) -> None:
