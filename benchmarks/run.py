@@ -33,7 +33,7 @@ IMPORTS = {
     ],
     "dbt Cloud": ["airflow.providers.dbt.cloud.operators.dbt", "airflow.providers.dbt.cloud.sensors.dbt"],
 }
-IMPORT_RUNS = 9
+IMPORT_RUNS = 21
 
 Result = dict[str, Any]
 
