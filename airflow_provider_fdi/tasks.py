@@ -57,10 +57,10 @@ def states_of(client: FdiClient, ids: Sequence[str]) -> dict[str, Task]:
 
 def describe_item(item: BatchItem) -> str:
     """One task of a batch that failed, in the service's words, and what to do."""
-    from airflow_provider_fdi.client.errors import next_step
+    from airflow_provider_fdi.client.errors import advice
 
     name = f" ({item.task_name})" if item.task_name else ""
-    words = (f"{item.task_id}{name}:", item.error_code, item.error_msg, next_step(item.error_code or ""))
+    words = (f"{item.task_id}{name}:", item.error_code, item.error_msg, advice(item.error_code or ""))
     return " ".join(word for word in words if word)
 
 
@@ -200,10 +200,9 @@ def stop_and_wait(client: FdiClient, fdi_task_id: str) -> None:
         poll_failure_timeout=STOP_TIMEOUT / 2,
         timeout=STOP_TIMEOUT,
     )
-    if not left:
-        log.info("Stopped FDI task %s", fdi_task_id)
-    else:
+    if left:
         raise FdiTaskBusy(f"FDI task {fdi_task_id} is not stopped {STOP_TIMEOUT:g} s after it was told to.")
+    log.info("Stopped FDI task %s", fdi_task_id)
 
 
 def require_stopped(client: FdiClient, task: Task, stop_first: bool, what: str) -> None:

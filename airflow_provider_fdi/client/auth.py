@@ -208,10 +208,11 @@ class TokenAuth(FdiAuth):
         if token is not None and time.monotonic() < self._renew_at:
             return token
         asked_at = time.monotonic()
-        still_good = token is not None and asked_at < self._ends_at
-        if not self._lock.acquire(blocking=not still_good):
+        if token is None or asked_at >= self._ends_at:
+            self._lock.acquire()
+        elif not self._lock.acquire(blocking=False):
             # Somebody is renewing it, maybe a thread that is interrupted and waits for this one to end.
-            return str(token)
+            return token
         try:
             now = time.monotonic()
             if self._token is not None and now < self._renew_at:

@@ -438,7 +438,7 @@ class FdiClient:
             # What a task without a schedule is answered is not documented; of these codes we know that they
             # mean a missing task, instance or API.
             silent = not error.error_code and not error.error_msg
-            if error.error_code in _MISSING_ELSE or not (silent or error.error_code.startswith("FDI.")):
+            if error.error_code in _MISSING_ELSE or not (silent or error.said_by_fdi):
                 raise
             return None
         return self._read(operation, ids, answer, _optional_schedule)

@@ -356,13 +356,6 @@ _NEXT_BY_CODE = {
     "APIGW.0101": "No such API at this address: check endpoint and region.",
     "APIG.0101": "No such API at this address: check endpoint and region.",
 }
-
-
-def next_step(error_code: str) -> str:
-    """What to do about an error of this code; empty where nothing is known that its words do not say."""
-    return _NEXT_BY_CODE.get(error_code, "")
-
-
 _NEXT_BY_KIND: dict[type[FdiResponseError], str] = {
     FdiAuthError: "Check the credentials of the connection.",
     FdiPermissionError: "Ask for permission on this ROMA Connect instance and its integration application.",
@@ -402,6 +395,11 @@ def kind_of(status: int, code: str, message: str) -> type[FdiResponseError]:
     return FdiResponseError
 
 
+def advice(error_code: str) -> str:
+    """What to do about an error of this code; empty where nothing is known that its words do not say."""
+    return _NEXT_BY_CODE.get(error_code, "")
+
+
 def describe(operation: str, ids: Mapping[str, str]) -> str:
     """``operation (task_id=…)``, the head of every message."""
     shown = ", ".join(f"{k}={clean_text(v, 80)}" for k, v in ids.items())
@@ -431,7 +429,7 @@ def error_from_response(
     kind = kind or kind_of(status, words.code, words.message)
     said = " ".join(part for part in (words.code, words.message) if part) or "no words"
     where = f"HTTP {status}" + (f", request id {words.request_id}" if words.request_id else "")
-    hint = next_step or _NEXT_BY_CODE.get(words.code) or _NEXT_BY_KIND.get(kind, "")
+    hint = next_step or advice(words.code) or _NEXT_BY_KIND.get(kind, "")
     if 300 <= status < 400 and not next_step:
         hint = "Redirects are not followed, because the credentials would travel along: correct the endpoint."
     message = f"{describe(operation, ids)}: {said} [{where}]." + (f" {hint}" if hint else "")

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from airflow_provider_fdi.client.client import FdiClient
     from airflow_provider_fdi.client.models import BatchItem, Run, Task
     from airflow_provider_fdi.hooks.fdi import FdiHook
-    from airflow_provider_fdi.runs.record import Book, RunRecord, Store
+    from airflow_provider_fdi.runs.record import Book, Note, RunRecord, Store
     from airflow_provider_fdi.runs.start import Ended, RunRequest
     from airflow_provider_fdi.runs.verdict import DataGate
     from airflow_provider_fdi.runs.wait import Look, Wait
@@ -1496,7 +1496,7 @@ class FdiDeleteTaskOperator(FdiBaseOperator):
 
     @ends_at_once_if_hopeless
     def execute(self, context: Context) -> None:
-        from airflow_provider_fdi.client.errors import FdiError, FdiNotFoundError
+        from airflow_provider_fdi.client.errors import FdiNotFoundError
 
         stop_first = boolean("stop_first", self.stop_first)
         note = note_for(context, DELETE_KEY, fdi_task=self.fdi_task_id or self.fdi_task_name)
@@ -1507,21 +1507,27 @@ class FdiDeleteTaskOperator(FdiBaseOperator):
             task = self._task(may_miss)
             if task is not None:
                 require_stopped(self.client, task, stop_first, "delete")
-                note.leave()
-                self.client.delete_task(task.task_id)
+                self._delete(task, note)
         except FdiNotFoundError as error:
             if not (may_miss and error.said_by_fdi):
                 raise
             task = None
-        except FdiError as error:
-            if not error.ambiguous:
-                # What is gone when the next try comes, somebody else has deleted.
-                note.take_back()
-            raise
         if task is None:
             self.log.info("FDI task %s is not there", self.fdi_task_id or self.fdi_task_name)
         else:
             self.log.info("Deleted FDI task %s (%s)", task.task_id, task.task_name)
+
+    def _delete(self, task: Task, note: Note) -> None:
+        from airflow_provider_fdi.client.errors import FdiError
+
+        note.leave()
+        try:
+            self.client.delete_task(task.task_id)
+        except FdiError as error:
+            if not error.ambiguous:
+                # The task was there and still is: if it is gone when the next try comes, it was not us.
+                note.take_back()
+            raise
 
     def _task(self, may_miss: bool) -> Task | None:
         if may_miss and self.fdi_task_name and not self.fdi_task_id:

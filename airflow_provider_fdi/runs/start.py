@@ -33,6 +33,7 @@ from airflow_provider_fdi.runs.wait import (
     QUIET,
     VISIBLE,
     Wait,
+    find_in_log,
     for_end_of,
     for_our_run,
     server_now,
@@ -374,12 +375,10 @@ def _give_up_looking(book: Book, request: RunRequest, record: RunRecord) -> None
 
 def _follow(client: FdiClient, book: Book, request: RunRequest, record: RunRecord) -> Step | None:
     """A run is known: is it going on, over, or an old story. None: forget it and begin anew."""
-    rows = client.list_runs(record.fdi_task_id, begin_time=(record.run_time or 0) - LOOKBACK_MS)
-    run = verdict.find_run(rows, record.run_id or "")
-    if run is None:
-        # By which time begin_time filters is not documented, and a run cancelled in the queue lacks some.
-        rows = client.list_runs(record.fdi_task_id)
-        run = verdict.find_run(rows, record.run_id or "")
+    begin_time = (record.run_time or 0) - LOOKBACK_MS
+    run, rows = find_in_log(
+        client, record.fdi_task_id, begin_time, lambda rows: verdict.find_run(rows, record.run_id or "")
+    )
     if run is None:
         if record.chain != request.chain:
             return _forget(book, f"run {record.run_id} belongs to an execution that was cleared")

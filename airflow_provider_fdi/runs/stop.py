@@ -16,7 +16,7 @@ from airflow_provider_fdi.client.errors import (
 from airflow_provider_fdi.client.models import ExecuteStatus, Run
 from airflow_provider_fdi.runs import verdict
 from airflow_provider_fdi.runs.record import RunRecord
-from airflow_provider_fdi.runs.wait import LOOKBACK_MS
+from airflow_provider_fdi.runs.wait import LOOKBACK_MS, find_in_log
 
 if TYPE_CHECKING:
     from airflow_provider_fdi.client.client import FdiClient
@@ -86,7 +86,4 @@ def _own_row(client: FdiClient, record: RunRecord) -> Run | None:
         ).run
 
     start = record.run_time or record.intent_time
-    # In the whole log if need be: which of a row's times the filter goes by is not documented.
-    return find(client.list_runs(record.fdi_task_id, begin_time=start - LOOKBACK_MS)) or find(
-        client.list_runs(record.fdi_task_id)
-    )
+    return find_in_log(client, record.fdi_task_id, start - LOOKBACK_MS, find)[0]

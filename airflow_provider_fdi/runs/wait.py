@@ -22,7 +22,7 @@ from airflow_provider_fdi.client.errors import (
     FdiThrottledError,
     describe,
 )
-from airflow_provider_fdi.client.models import ExecuteStatus, Run, Task, TaskMonitor
+from airflow_provider_fdi.client.models import ExecuteStatus, Listing, Run, Task, TaskMonitor
 from airflow_provider_fdi.runs import verdict
 from airflow_provider_fdi.runs.record import RunRecord
 
@@ -195,6 +195,22 @@ def task_state(client: FdiClient, fdi_task_id: str) -> tuple[Task | None, int]:
     return task, server_now(listing.server_time)
 
 
+def find_in_log(
+    client: FdiClient, fdi_task_id: str, begin_time: int | None, find: Callable[[Listing[Run]], Run | None]
+) -> tuple[Run | None, Listing[Run]]:
+    """What ``find`` finds in the log from ``begin_time`` on or else in the whole log, and the rows read.
+
+    By which of a row's times the service filters is not documented, and a run that was cancelled in the queue
+    lacks some of them.
+    """
+    rows = client.list_runs(fdi_task_id, begin_time=begin_time)
+    run = find(rows)
+    if run is None:
+        rows = client.list_runs(fdi_task_id)
+        run = find(rows)
+    return run, rows
+
+
 def look_at(client: FdiClient, wait: Wait) -> Look:
     """One look at the service, with one request wherever the log is not unusually long.
 
@@ -206,14 +222,18 @@ def look_at(client: FdiClient, wait: Wait) -> Look:
             # Not listed is not the same as deleted: ShowTask tells for certain, by a 404.
             client.get_task(wait.fdi_task_id)
         return Look(now, task=task)
-    listing = client.list_runs(wait.fdi_task_id, begin_time=wait.begin_time)
-    if wait.until == ENDED and verdict.find_run(listing, wait.run_id or "") is None:
-        listing = client.list_runs(wait.fdi_task_id)
-        if verdict.find_run(listing, wait.run_id or "") is None:
-            ids = {"task_id": wait.fdi_task_id, "run_id": wait.run_id or ""}
+    if wait.until != ENDED:
+        rows = client.list_runs(wait.fdi_task_id, begin_time=wait.begin_time)
+    else:
+        run_id = wait.run_id or ""
+        run, rows = find_in_log(
+            client, wait.fdi_task_id, wait.begin_time, lambda rows: verdict.find_run(rows, run_id)
+        )
+        if run is None:
+            ids = {"task_id": wait.fdi_task_id, "run_id": run_id}
             words = f"{describe('list_runs', ids)}: the run is missing from the task's log"
             raise FdiProtocolError(words, operation="list_runs", ids=ids)
-    return Look(server_now(listing.server_time), runs=tuple(listing))
+    return Look(server_now(rows.server_time), runs=tuple(rows))
 
 
 def is_hopeless(error: FdiError) -> bool:

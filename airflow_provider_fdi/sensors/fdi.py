@@ -281,14 +281,12 @@ class FdiTaskSensor(BaseSensorOperator):
             self._push_links(context, wait.fdi_task_id, None)
             self._linked = True
         client = self.hook.get_conn()
-        if wait.until == HEALTHY:
-            task = look_at(client, wait).task
-            self._seen_once = True
-            return self._judge_health(context, task)
-        runs = look_at(client, wait).runs
+        look = look_at(client, wait)
         self._seen_once = True
-        seen = self._judge_run(context, wait, runs)
-        if not seen.is_done and self._reaches_back(runs):
+        if wait.until == HEALTHY:
+            return self._judge_health(context, look.task)
+        seen = self._judge_run(context, wait, look.runs)
+        if not seen.is_done and self._reaches_back(look.runs):
             seen = self._judge_run(context, self._wait, look_at(client, self._wait).runs)
         return seen
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_fdi.client.errors import FdiConflictError
+from airflow_provider_fdi.client.errors import FdiConflictError, FdiError
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiTaskBusy
 from airflow_provider_fdi.operators.fdi import FdiDeleteTaskOperator
@@ -131,3 +131,18 @@ def test_a_task_that_vanished_after_its_deletion_was_refused_was_not_deleted_by_
     fdi_emulator.request("DELETE", f"tasks/{task}")
     with pytest.raises(AirflowFailException, match=r"FDI\.3081"):
         delete(task).execute(context(store, try_number=2))
+
+
+def test_a_refused_look_does_not_forget_a_deletion_that_was_not_answered(fdi_emulator: FdiEmulator) -> None:
+    task = fdi_emulator.add_task("flights")
+    store = Store()
+    fdi_emulator.fault("reset_after", method="DELETE")
+    fdi_emulator.fault("status", operation="DeleteTask", status=503, times=20)
+    with pytest.raises(FdiError):
+        delete(task).execute(context(store))
+    fdi_emulator.clear_faults()
+    assert names(fdi_emulator) == []
+    fdi_emulator.fault("status", operation="ShowTask", status=403)
+    with pytest.raises(AirflowFailException):
+        delete(task).execute(context(store, try_number=2))
+    delete(task).execute(context(store, try_number=3))

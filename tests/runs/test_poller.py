@@ -37,6 +37,7 @@ from airflow_provider_fdi.runs.wait import (
     Look,
     Wait,
 )
+from tests.waiting import until
 
 INTERVAL = 0.2
 
@@ -235,13 +236,6 @@ def held_tasks(emulator: FdiEmulator, count: int) -> list[Wait]:
 
 def finished(emulator: FdiEmulator, task_id: str) -> Wait:
     return Wait(task_id, ENDED, run_id=emulator.add_run(task_id), since=emulator.now_ms())
-
-
-async def until(condition: Callable[[], Any], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not come about"
-        await asyncio.sleep(0.01)
 
 
 def counts(emulator: FdiEmulator) -> Counter[str]:

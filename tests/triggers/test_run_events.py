@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,10 +17,11 @@ from airflow_provider_fdi.runs.events import AIRFLOW_RUNS_KEY
 from airflow_provider_fdi.triggers import events
 from airflow_provider_fdi.triggers.fdi import FdiRunEventTrigger
 from airflow_provider_fdi.version_compat import BaseEventTrigger
+from tests import waiting
 
 pytestmark = pytest.mark.usefixtures("fdi_connection")
 
-SOON = 10.0
+until = partial(waiting.until, seconds=10)
 
 
 class AssetStore:
@@ -42,13 +43,6 @@ class Events(list[dict[str, Any]]):
     async def until(self, count: int) -> list[str]:
         await until(lambda: len(self) >= count)
         return [payload["fdi_run_id"] for payload in self]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SOON
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
@@ -181,8 +175,9 @@ def test_a_refused_dispatch_is_no_run_unless_asked_for(fdi_emulator: FdiEmulator
         watched = trigger(task, statuses=["SUCCESS", "ERROR"], include_refused=include)
         async with running(watched) as fired:
             await following(fdi_emulator)
-            refused = fdi_emulator.add_run(task, execute_status="ERROR", status=914)
-            good = fdi_emulator.add_run(task)
+            now = fdi_emulator.now_ms()
+            refused = fdi_emulator.add_run(task, execute_status="ERROR", status=914, end_time=now)
+            good = fdi_emulator.add_run(task, end_time=now + 1)
             assert await fired.until(1 + include) == [*([refused] if include else []), good]
 
     asyncio.run(test())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable
 
 import pytest
 
@@ -13,6 +12,7 @@ from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.runs.report import step_line
 from airflow_provider_fdi.runs.wait import ENDED, Wait
 from airflow_provider_fdi.triggers.fdi import FdiWaitTrigger
+from tests.waiting import until
 
 LOG_OF = contextvars.ContextVar("LOG_OF", default="nobody")
 
@@ -49,14 +49,6 @@ async def wait_for(emulator: FdiEmulator, name: str, task_id: str, run_id: str) 
     )
     async for _ in trigger.run():
         return
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async def wait() -> None:
-        while not condition():
-            await asyncio.sleep(0.01)
-
-    await asyncio.wait_for(wait(), 20)
 
 
 @pytest.mark.usefixtures("fdi_connection")
