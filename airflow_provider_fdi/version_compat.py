@@ -31,6 +31,7 @@ try:
         AirflowFailException,
         AirflowSensorTimeout,
         AirflowSkipException,
+        AirflowTaskTimeout,
     )
 except ImportError:
     from airflow.providers.common.compat.sdk import (
@@ -38,6 +39,7 @@ except ImportError:
         AirflowFailException,
         AirflowSensorTimeout,
         AirflowSkipException,
+        AirflowTaskTimeout,
         conf,
     )
 
@@ -53,6 +55,7 @@ __all__ = [
     "AirflowFailException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
+    "AirflowTaskTimeout",
     "Asset",
     "BaseEventTrigger",
     "BaseHook",
@@ -65,8 +68,10 @@ __all__ = [
     "async_extra",
     "conf",
     "default_deferrable",
+    "heartbeat_timeout",
     "mask_secrets",
     "task_instance_state",
+    "task_instance_state_async",
     "task_state_store",
 ]
 
@@ -163,21 +168,37 @@ async def async_extra(connection: Connection) -> dict[str, Any]:
     return dict(await get_async_extra_dejson(connection))
 
 
-async def task_instance_state(task_instance: Any) -> str | None:
-    """The state of a trigger's task instance as the database has it; None if it cannot be told."""
-    if task_instance is None:
-        return None
-    from asgiref.sync import sync_to_async
+def heartbeat_timeout() -> float:
+    """Seconds without a heartbeat after which Airflow takes the process of a task for dead."""
+    name = "scheduler_zombie_task_threshold" if AIRFLOW_2 else "task_instance_heartbeat_timeout"
+    return float(conf.getfloat("scheduler", name, fallback=300.0))
 
-    try:
-        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-    except ImportError:
-        return None
+
+def task_instance_state(task_instance: Any) -> str | None:
+    """The state of a task instance as Airflow's database has it; None if it cannot be asked for.
+
+    :param task_instance: of a worker's context, or of a trigger.
+    """
     ti = task_instance
-    states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+    if ti is None:
+        return None
+    if AIRFLOW_2:
+        # There a worker reads the database; a trigger is given no task instance that can.
+        return str(ti.current_state() or "none") if hasattr(ti, "current_state") else None
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    get_task_states = getattr(ti, "get_task_states", RuntimeTaskInstance.get_task_states)
+    states = get_task_states(
         dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
     )
     # Mapped task instances are keyed by task id and map index.
     names = (ti.task_id, f"{ti.task_id}_{ti.map_index}")
     found = [state for tasks in states.values() for name, state in tasks.items() if name in names]
     return None if not found else str(getattr(found[0], "value", found[0]) or "none")
+
+
+async def task_instance_state_async(task_instance: Any) -> str | None:
+    """:func:`task_instance_state` inside a trigger."""
+    from asgiref.sync import sync_to_async
+
+    return await sync_to_async(task_instance_state)(task_instance)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_fdi.deferral import chain_of, check_event, deadline_of, defer_for, try_of
@@ -46,6 +46,12 @@ from airflow_provider_fdi.tasks import (
     still_to_do,
     watch_status,
 )
+from airflow_provider_fdi.termination import (
+    Contact,
+    ask_state,
+    execution_timeout_is_over,
+    user_ended_running_task,
+)
 from airflow_provider_fdi.version_compat import (
     AirflowSkipException,
     BaseOperator,
@@ -73,7 +79,8 @@ LOCATE_INTERVAL_DEFERRED = 10.0
 """Seconds between two looks for our row, however long ``poll_interval`` is: until it is found, nobody knows
 that the run is ours."""
 SHORTEST_INTERVAL = 0.01
-KILL_TIMEOUT = 10.0
+KILL_TIMEOUT = 4.5
+"""Seconds for all of ``on_kill``: Airflow sends SIGKILL after 5."""
 
 
 class FdiBaseOperator(BaseOperator):
@@ -180,7 +187,9 @@ class FdiRunTaskOperator(FdiBaseOperator):
     :param skip_if_empty: skip if the run moved no rows at all.
     :param durable: remember the run in the task state store (Airflow >= 3.3), so that a retry goes on with
         the run of the try before it.
-    :param terminate_on_kill: terminate our run when the task is killed or times out.
+    :param terminate_on_kill: True: terminate our run when a user marks the task failed or succeeded, or
+        clears it, and when ``execution_timeout`` is over. If the process ends for another reason, or Airflow
+        does not tell the reason, the run goes on and the next try joins it. False: the run always goes on.
 
     :raises FdiRunFailed: the run failed or was cancelled.
     :raises FdiDataGateFailed: it moved too few rows, or too many dirty ones.
@@ -240,6 +249,7 @@ class FdiRunTaskOperator(FdiBaseOperator):
         self.terminate_on_kill = terminate_on_kill
         self._book: Book | None = None
         self._chain = 0
+        self._contact: Contact | None = None
         self._summary: dict[str, Any] | None = None
 
     @ends_at_once_if_hopeless
@@ -264,15 +274,30 @@ class FdiRunTaskOperator(FdiBaseOperator):
         return self._carry_on(context, book, known, steps_told=checked.get("steps_told") or ())
 
     def on_kill(self) -> None:
-        """Terminate our run. Airflow calls this inside a signal handler: nothing of Airflow is used here."""
+        """Terminate our run if a user has ended the task, or its time is over; else leave it going.
+
+        Airflow calls this inside a signal handler, and sends SIGKILL after 5 s.
+        """
+        book = self._book
+        if book is None or book.try_ended:
+            return
+        deadline = time.monotonic() + KILL_TIMEOUT
+        # From now on this try starts nothing, whoever ended it.
+        book.try_ended = True
         record = self._own_record
-        if not self.terminate_on_kill or record is None:
+        if record is None or not record.ours:
+            return
+        run = f"Run {record.run_id}" if record.run_id else "The run that was just started"
+        if not self.terminate_on_kill:
+            self.log.info("%s of FDI task %s goes on (terminate_on_kill=False)", run, record.fdi_task_id)
+            return
+        if not execution_timeout_is_over() and not self._user_ended_task(run, record.fdi_task_id):
             return
         # In a thread of its own: the interrupted main thread may hold a lock of the session, and then this
         # must end rather than hang.
         thread = threading.Thread(target=self._terminate_quietly, args=(record,), daemon=True)
         thread.start()
-        thread.join(KILL_TIMEOUT)
+        thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive():
             self.log.error(
                 "Terminating the run of FDI task %s takes longer than %g s; it may go on",
@@ -280,42 +305,59 @@ class FdiRunTaskOperator(FdiBaseOperator):
                 KILL_TIMEOUT,
             )
 
+    def _user_ended_task(self, run: str, fdi_task_id: str) -> bool:
+        """Whether a user has ended the task instance; if not, the log says that its run goes on."""
+        contact = self._contact
+        if contact is None:
+            return False
+        state = ask_state(contact.task_instance)
+        if user_ended_running_task(state, contact.silent_for, contact.timeout):
+            return True
+        self.log.warning(
+            "%s of FDI task %s goes on: Airflow ended this try, but no user did (task instance: %s). The next"
+            " try goes on with it. To end it, use FdiTerminateRunOperator or the console",
+            run,
+            fdi_task_id,
+            state or "no answer",
+        )
+        return False
+
     # --- the way of a run -------------------------------------------------------------------------------
 
     def _carry_on(
         self, context: Context, book: Book, known: str | None = None, steps_told: Iterable[str] = ()
     ) -> dict[str, Any]:
-        from airflow_provider_fdi.client.errors import FdiError
         from airflow_provider_fdi.runs.report import StepLog
         from airflow_provider_fdi.runs.start import Busy, Ended, advance
-        from airflow_provider_fdi.runs.wait import ENDED, LOCATED, PollFailures, Wait, look_at, watch
+        from airflow_provider_fdi.runs.wait import (
+            ENDED,
+            LOCATED,
+            is_refused_read,
+            look_at,
+            look_until,
+            watch,
+        )
 
         # Read before anything is sent: a gate that cannot be must not be noticed after the run.
         interval = number("poll_interval", self.poll_interval, minimum=SHORTEST_INTERVAL)
         failure_timeout = number("poll_failure_timeout", self.poll_failure_timeout)
         self._gate()
-        request = self._request(context, known)
         # The client is made by now: on_kill could not read a connection.
+        request = look_until(
+            lambda: self._request(context, known, interval, failure_timeout),
+            poll_interval=interval,
+            poll_failure_timeout=failure_timeout,
+            look_first=True,
+            is_final=is_refused_read,
+        )
+        assert request is not None
         self._push_task_link(context, request.fdi_task_id)
         self._book, self._chain = book, request.chain
+        self._contact = Contact(context["ti"])
         told: str | None = None
         steps = StepLog(self.log.info, None)
-        failures = PollFailures(failure_timeout)
         while True:
-            look: Look | None = None
-            try:
-                step = advance(self.client, book, request)
-                if isinstance(step, Wait) and step.until == ENDED and not self.wait_for_completion:
-                    look = look_at(self.client, step)
-            except FdiError as error:
-                # With a record of this task in hand only a look can have failed, never a start.
-                if book.in_hand is None or book.in_hand.fdi_task_id != request.fdi_task_id:
-                    raise
-                pause = failures.failed(error, time.monotonic(), interval)
-                self.log.warning("Looking at FDI failed, next look in %.0f s: %s", pause, error)
-                time.sleep(pause)
-                continue
-            failures.succeeded()
+            step = advance(self.client, book, request)
             run_id = book.in_hand.run_id if book.in_hand is not None else None
             if run_id is not None and run_id != told:
                 self._announce(context, request.fdi_task_id, run_id)
@@ -326,7 +368,14 @@ class FdiRunTaskOperator(FdiBaseOperator):
             if isinstance(step, Ended):
                 steps.tell_run(step.run)
                 return self._conclude(context, book, request.fdi_task_id, step)
-            if look is not None:
+            if step.until == ENDED and not self.wait_for_completion:
+                look = look_until(
+                    partial(look_at, self.client, step),
+                    poll_interval=interval,
+                    poll_failure_timeout=failure_timeout,
+                    look_first=True,
+                )
+                assert look is not None
                 return self._describe_started(context, book, step, look)
             if step.until == LOCATED and self._is_over_soon(step, interval, failure_timeout):
                 continue
@@ -337,6 +386,7 @@ class FdiRunTaskOperator(FdiBaseOperator):
                 step,
                 poll_interval=interval,
                 poll_failure_timeout=failure_timeout,
+                sleep=self._contact.sleep,
                 on_look=steps.tell,
             )
 
@@ -354,7 +404,9 @@ class FdiRunTaskOperator(FdiBaseOperator):
         )
         return look is not None
 
-    def _request(self, context: Context, known: str | None) -> RunRequest:
+    def _request(
+        self, context: Context, known: str | None, interval: float, failure_timeout: float
+    ) -> RunRequest:
         from airflow_provider_fdi.runs.start import IF_RUNNING, RunRequest
 
         policy = one_of("if_running", self.if_running, IF_RUNNING)
@@ -369,6 +421,9 @@ class FdiRunTaskOperator(FdiBaseOperator):
             chain=chain_of(context),
             try_number=try_number,
             if_running=policy,
+            terminate_cleared=self.terminate_on_kill,
+            poll_interval=interval,
+            poll_failure_timeout=failure_timeout,
         )
 
     def _gate(self) -> DataGate:

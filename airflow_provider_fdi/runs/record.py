@@ -100,6 +100,8 @@ class Book:
 
     store: Store | None = None
     record: RunRecord | None = field(default=None)
+    try_ended: bool = False
+    """Airflow has ended this try: it may go on waiting, but starts and stores nothing any more."""
 
     @classmethod
     def open(cls, store: Store | None, carried: Any = None) -> Book:
@@ -112,10 +114,18 @@ class Book:
         return None if self.record is None or self.record.closed else self.record
 
     def write(self, record: RunRecord) -> RunRecord:
-        if self.store is not None:
+        if self.store is not None and not self.try_ended:
             self.store.set(KEY, record.to_json())
         self.record = record
         return record
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the store still holds the record; not once a newer try has replaced this one's task
+        instance, or has written a record of its own."""
+        return self.store is None or (
+            self.record is not None and self.store.get(KEY) == self.record.to_json()
+        )
 
     def update(self, **changes: Any) -> RunRecord:
         if self.record is None:

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from airflow_provider_fdi.client.errors import (
     FdiConflictError,
@@ -26,6 +26,7 @@ from airflow_provider_fdi.client.errors import (
 from airflow_provider_fdi.client.models import Listing, Run, Task, TaskStatus
 from airflow_provider_fdi.runs import verdict
 from airflow_provider_fdi.runs.record import Book, RunRecord
+from airflow_provider_fdi.runs.stop import terminate_own_run
 from airflow_provider_fdi.runs.verdict import Outcome, Sighting
 from airflow_provider_fdi.runs.wait import (
     IDLE,
@@ -33,9 +34,13 @@ from airflow_provider_fdi.runs.wait import (
     QUIET,
     VISIBLE,
     Wait,
+    boot_time,
     find_in_log,
     for_end_of,
     for_our_run,
+    is_hopeless,
+    is_refused_read,
+    look_until,
     server_now,
     task_state,
 )
@@ -44,6 +49,8 @@ if TYPE_CHECKING:
     from airflow_provider_fdi.client.client import FdiClient
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 IfRunning = Literal["wait", "join", "fail", "skip"]
 IF_RUNNING: tuple[IfRunning, ...] = get_args(IfRunning)
@@ -81,6 +88,11 @@ class RunRequest:
     start_grace: float = 120.0
     """Seconds within which the service shows a run in its log after starting it."""
     start_if_stopped: bool = False
+    terminate_cleared: bool = False
+    """Terminate a run that this task started before it was cleared, if it is still going on."""
+    poll_interval: float = 30.0
+    poll_failure_timeout: float = 600.0
+    """Seconds for which reading may fail; a start has its own rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +163,24 @@ def _begin(client: FdiClient, book: Book, request: RunRequest, sleep: Callable[[
     return _start(client, book, request, around, sleep)
 
 
+def _read(request: RunRequest, read: Callable[[], T], *, is_final: Callable[[FdiError], bool]) -> T:
+    """What ``read`` returns; it is called again while the service cannot be reached."""
+    result = look_until(
+        read,
+        poll_interval=request.poll_interval,
+        poll_failure_timeout=request.poll_failure_timeout,
+        look_first=True,
+        is_final=is_final,
+    )
+    assert result is not None
+    return result
+
+
 def _look_around(client: FdiClient, request: RunRequest) -> Surroundings:
+    return _read(request, lambda: _surroundings(client, request), is_final=is_refused_read)
+
+
+def _surroundings(client: FdiClient, request: RunRequest) -> Surroundings:
     task, now = task_state(client, request.fdi_task_id)
     if task is None:
         # ListTasks may lag or filter; ShowTask raises FdiNotFoundError for a task that is not there.
@@ -224,7 +253,20 @@ def _start(
             " fails or is stopped. FdiBatchOperator starts such a task, FdiTaskSensor tells when it runs",
             request.fdi_task_id,
         )
+    _refuse_if_ended(book, request)
+    written = boot_time()
     record = _write_intent(book, request, around)
+    if not book.is_stored:
+        raise FdiStartError(
+            f"{_about_start(request)}: nothing was started: a newer try of the Airflow task has taken over",
+            operation="run_task",
+            ids={"task_id": request.fdi_task_id},
+        )
+    _refuse_if_ended(book, request)
+    age = boot_time() - written
+    if age > request.start_grace / 2:
+        _give_up_intent(book, request, record, age)
+        return None
     no_answer: str | None = None
     sent = time.monotonic()
     try:
@@ -242,6 +284,41 @@ def _start(
     took = int((time.monotonic() - sent) * 1000)
     deadline = record.deadline + took
     return for_our_run(book.update(accepted=no_answer is None, no_answer=no_answer, deadline=deadline))
+
+
+def _about_start(request: RunRequest) -> str:
+    return describe("run_task", {"task_id": request.fdi_task_id})
+
+
+def _refuse_if_ended(book: Book, request: RunRequest) -> None:
+    if book.try_ended:
+        raise FdiStartError(
+            f"{_about_start(request)}: nothing was started: Airflow has ended this try",
+            operation="run_task",
+            ids={"task_id": request.fdi_task_id},
+        )
+
+
+def _give_up_intent(book: Book, request: RunRequest, record: RunRecord, age: float) -> None:
+    """Nothing was sent: a later try may be about to take the intent for lost. Begin anew, a few times.
+
+    A process that was stopped between its intent and its request must not send it when it wakes.
+    """
+    if record.unsent + 1 >= UNSENT_ATTEMPTS:
+        raise FdiStartError(
+            f"{_about_start(request)}: nothing was started: storing the intent took {age:.1f} s,"
+            f" more than half of start_grace={request.start_grace:g} s, {UNSENT_ATTEMPTS} times",
+            operation="run_task",
+            ids={"task_id": request.fdi_task_id},
+        )
+    log.warning(
+        "Storing the intent to start FDI task %s took %.1f s, more than half of start_grace=%g s;"
+        " nothing was started, beginning anew",
+        request.fdi_task_id,
+        age,
+        request.start_grace,
+    )
+    book.update(closed=True, unsent=record.unsent + 1)
 
 
 def _write_intent(book: Book, request: RunRequest, around: Surroundings) -> RunRecord:
@@ -300,15 +377,7 @@ def _says_overlap(error: FdiError) -> bool:
 def _find_ours(client: FdiClient, book: Book, request: RunRequest) -> Step | None:
     """An intent was written: find out what has become of it. None: it is settled, go on from there."""
     record = _of(book)
-    rows = client.list_runs(record.fdi_task_id, begin_time=record.intent_time - LOOKBACK_MS)
-    seen = _locate(record, rows)
-    executing = False
-    if seen.sighting in (Sighting.NEVER, Sighting.REFUSED):
-        # The last word before another start. The state first: what ends in between is then in the log. And
-        # the whole log: a run in progress may lack the time by which begin_time filters.
-        executing = verdict.is_executing(task_state(client, record.fdi_task_id)[0])
-        rows = client.list_runs(record.fdi_task_id)
-        seen = _locate(record, rows)
+    seen, rows, executing = _read(request, lambda: _look_for_ours(client, record), is_final=is_hopeless)
     if seen.sighting is Sighting.NOT_YET:
         return for_our_run(record)
     if seen.sighting is Sighting.FOUND and seen.run is not None:
@@ -328,7 +397,7 @@ def _find_ours(client: FdiClient, book: Book, request: RunRequest) -> Step | Non
             )
         started = verdict.newest_time(seen.run) or record.intent_time
         record = book.update(run_id=seen.run.run_id, run_time=started)
-        return _judge(book, request, record, seen.run, server_now(rows.server_time))
+        return _judge(client, book, request, record, seen.run, server_now(rows.server_time))
     if executing and verdict.run_in_progress(rows) is None:
         # It is executing something that its log does not show: starting again would be a guess.
         deadline = server_now(rows.server_time) + int(request.start_grace * 1000)
@@ -339,6 +408,20 @@ def _find_ours(client: FdiClient, book: Book, request: RunRequest) -> Step | Non
         return None
     _give_up_looking(book, request, record)
     return None
+
+
+def _look_for_ours(client: FdiClient, record: RunRecord) -> tuple[verdict.Located, Listing[Run], bool]:
+    """What the log shows of our start, its rows, and whether the task is executing anything."""
+    rows = client.list_runs(record.fdi_task_id, begin_time=record.intent_time - LOOKBACK_MS)
+    seen = _locate(record, rows)
+    executing = False
+    if seen.sighting in (Sighting.NEVER, Sighting.REFUSED):
+        # The last word before another start. The state first: what ends in between is then in the log. And
+        # the whole log: a run in progress may lack the time by which begin_time filters.
+        executing = verdict.is_executing(task_state(client, record.fdi_task_id)[0])
+        rows = client.list_runs(record.fdi_task_id)
+        seen = _locate(record, rows)
+    return seen, rows, executing
 
 
 def _locate(record: RunRecord, rows: Listing[Run]) -> verdict.Located:
@@ -376,19 +459,30 @@ def _give_up_looking(book: Book, request: RunRequest, record: RunRecord) -> None
 def _follow(client: FdiClient, book: Book, request: RunRequest, record: RunRecord) -> Step | None:
     """A run is known: is it going on, over, or an old story. None: forget it and begin anew."""
     begin_time = (record.run_time or 0) - LOOKBACK_MS
-    run, rows = find_in_log(
-        client, record.fdi_task_id, begin_time, lambda rows: verdict.find_run(rows, record.run_id or "")
-    )
+
+    def find() -> tuple[Run | None, Listing[Run]]:
+        return find_in_log(
+            client, record.fdi_task_id, begin_time, lambda rows: verdict.find_run(rows, record.run_id or "")
+        )
+
+    run, rows = _read(request, find, is_final=is_hopeless)
     if run is None:
         if record.chain != request.chain:
             return _forget(book, f"run {record.run_id} belongs to an execution that was cleared")
         return for_end_of(record)
-    return _judge(book, request, record, run, server_now(rows.server_time))
+    return _judge(client, book, request, record, run, server_now(rows.server_time))
 
 
-def _judge(book: Book, request: RunRequest, record: RunRecord, run: Run, now: int) -> Step | None:
+def _judge(
+    client: FdiClient, book: Book, request: RunRequest, record: RunRecord, run: Run, now: int
+) -> Step | None:
     result = verdict.outcome(run)
     if record.chain != request.chain:
+        if result is Outcome.GOING_ON and record.ours and request.terminate_cleared:
+            log.info("Run %s belongs to an execution that was cleared: terminating it", run.run_id)
+            terminate_own_run(client, record)
+            book.record = None
+            return Wait(request.fdi_task_id, QUIET, since=verdict.newest_time(run) or None)
         return _forget(book, f"run {run.run_id} belongs to an execution that was cleared")
     if record.try_number == request.try_number:
         if result is Outcome.CANCELLED and _echo_of_a_kill(record, run):
@@ -401,6 +495,7 @@ def _judge(book: Book, request: RunRequest, record: RunRecord, run: Run, now: in
         return for_end_of(book.update(try_number=request.try_number, rejoined_at=now))
     if result in (Outcome.FAILED, Outcome.CANCELLED):
         return _forget(book, f"run {run.run_id} of an earlier try ended as {run.execute_status.value}")
+    log.info("Run %s ended while nobody watched; taking its success, nothing was started", run.run_id)
     return Ended(run, record.joined)
 
 

@@ -18,6 +18,7 @@ from airflow_provider_fdi.client.errors import (
     FdiError,
     FdiInvalidRequestError,
     FdiNotFoundError,
+    FdiPermissionError,
     FdiProtocolError,
     FdiThrottledError,
     describe,
@@ -179,6 +180,11 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
+def boot_time() -> float:
+    """Seconds on a clock that goes on while the process is stopped or the machine is suspended."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 def server_now(server_time: int | None) -> int:
     """The server's time as it told it; this machine's where an answer had no ``Date`` header."""
     return server_time if server_time is not None else now_ms()
@@ -246,11 +252,18 @@ def is_hopeless(error: FdiError) -> bool:
     return isinstance(error, FdiAuthError)
 
 
+def is_refused_read(error: FdiError) -> bool:
+    """Whether reading before anything was started cannot help: also what was refused or not permitted."""
+    return isinstance(error, (FdiAuthError, FdiInvalidRequestError, FdiNotFoundError, FdiPermissionError))
+
+
 @dataclass(slots=True)
 class PollFailures:
     """Absorbs failed looks until they have failed for ``timeout`` seconds on end."""
 
     timeout: float
+    is_final: Callable[[FdiError], bool] = is_hopeless
+    """Which failures end the wait at once."""
     since: float | None = None
     count: int = 0
 
@@ -260,11 +273,11 @@ class PollFailures:
     def failed(self, error: FdiError, now: float, interval: float) -> float:
         """Note a failure at ``now`` (s); how long to wait before the next look (s).
 
-        :raises FdiError: the error itself, when it is hopeless or the looks have failed for too long.
+        :raises FdiError: the error itself, when it is final or the looks have failed for too long.
         """
         self.since = now if self.since is None else self.since
         self.count += 1
-        if is_hopeless(error) or now - self.since >= self.timeout:
+        if self.is_final(error) or now - self.since >= self.timeout:
             raise error
         wait = min(max(interval, 1.0) * 2.0 ** min(self.count - 1, 5), max(interval, 60.0))
         asked = error.retry_after if isinstance(error, FdiThrottledError) and error.retry_after else 0.0
@@ -280,21 +293,26 @@ def look_until(
     poll_failure_timeout: float,
     until: float | None = None,
     look_first: bool = False,
+    is_final: Callable[[FdiError], bool] = is_hopeless,
+    sleep: Callable[[float], None] | None = None,
 ) -> T | None:
     """``look`` every ``poll_interval`` seconds until it returns something; looks that fail are absorbed.
 
     :param until: when to give up and return None (of ``time.monotonic``).
     :param look_first: look at once; otherwise the first look comes after one interval.
-    :raises FdiError: looks have failed for ``poll_failure_timeout`` seconds, or looking is hopeless.
+    :param is_final: which failures are raised at once.
+    :param sleep: sleeps so many seconds; ``time.sleep`` when None.
+    :raises FdiError: looks have failed for ``poll_failure_timeout`` seconds, or a failure is final.
     """
-    failures = PollFailures(poll_failure_timeout)
+    sleep = time.sleep if sleep is None else sleep
+    failures = PollFailures(poll_failure_timeout, is_final)
     delay = 0.0 if look_first else poll_interval
     while True:
         now = time.monotonic()
         if until is not None and now + delay > until:
-            time.sleep(max(0.0, until - now))
+            sleep(max(0.0, until - now))
             return None
-        time.sleep(delay)
+        sleep(delay)
         try:
             found = look()
         except FdiError as error:
@@ -315,6 +333,7 @@ def watch(
     poll_failure_timeout: float,
     until: float | None = None,
     look_first: bool = False,
+    sleep: Callable[[float], None] | None = None,
     on_look: Callable[[Look], None] | None = None,
 ) -> Look | None:
     """The look that ends the wait; the arguments and errors of :func:`look_until`.
@@ -334,4 +353,5 @@ def watch(
         poll_failure_timeout=poll_failure_timeout,
         until=until,
         look_first=look_first,
+        sleep=sleep,
     )

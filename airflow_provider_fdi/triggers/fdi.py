@@ -6,9 +6,11 @@ import asyncio
 import contextvars
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +24,9 @@ from airflow_provider_fdi.runs.record import RunRecord
 from airflow_provider_fdi.runs.report import StepLog
 from airflow_provider_fdi.runs.stop import terminate_own_run
 from airflow_provider_fdi.runs.wait import Look, Wait
+from airflow_provider_fdi.termination import user_ended_deferred_task
 from airflow_provider_fdi.triggers.events import FdiRunEventTrigger
-from airflow_provider_fdi.version_compat import AIRFLOW_2, task_instance_state
+from airflow_provider_fdi.version_compat import AIRFLOW_2, task_instance_state_async
 
 if TYPE_CHECKING:
     from airflow_provider_fdi.client.client import FdiClient
@@ -37,29 +40,53 @@ READY = "ready"
 TIMEOUT = "timeout"
 ERROR = "error"
 
-TAKEN_ELSEWHERE = frozenset({"deferred", "scheduled", "queued", "running"})
-"""States of a task instance that somebody else carries on: another triggerer has it, or it was resumed."""
-
 SETTLE_TIME = 2.0
 """Seconds that a deferral lasts at least, or ``poll_interval`` if that is shorter: Airflow fails a task that
 is resumed before its scheduler has seen the end of the worker that deferred it."""
+
+PREPARE_AFTER = 30.0
+"""Seconds that a wait lasts before a triggerer prepares for the kill of its task."""
 
 LONGEST_HOLD = 120.0
 """Seconds for which a termination waits at most when the service asks for fewer requests."""
 
 _terminations: set[asyncio.Task[None]] = set()
-_prepared: list[asyncio.Task[str | None]] = []
 
 
-def _prepare_for_kill(task_instance: Any) -> None:
-    """Ask for the task instance's state once in a process: a triggerer takes seconds, on a busy machine many,
-    to answer such a question for the first time, and the run of a killed task must not go on for so long."""
-    if _prepared or task_instance is None or not hasattr(BaseTrigger, "on_kill"):
-        return
-    task = asyncio.create_task(task_instance_state(task_instance))
-    # The answer is of no use. A failure is told by `on_kill`, which will meet it again.
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    _prepared.append(task)
+@dataclass
+class _KillPreparation:
+    """Asks Airflow for a task instance's state once in a process, ahead of the first kill.
+
+    A triggerer answers its first question of that kind after seconds of work in which it does nothing else,
+    and the run of a killed task must not go on for so long. Waits shorter than ``PREPARE_AFTER`` do not cause
+    that work, and a busy machine, on which it takes long enough to miss heartbeats, is left alone.
+    """
+
+    waits: int = 0
+    asking: asyncio.Task[None] | None = None
+    asked: bool = False
+
+    def begin(self, task_instance: Any) -> None:
+        self.waits += 1
+        idle = self.asking is None or self.asking.done()
+        if idle and not self.asked and task_instance is not None and hasattr(BaseTrigger, "on_kill"):
+            self.asking = asyncio.create_task(self._ask(task_instance))
+
+    def end(self) -> None:
+        self.waits -= 1
+
+    async def _ask(self, task_instance: Any) -> None:
+        busy = True
+        while busy and self.waits:
+            await asyncio.sleep(PREPARE_AFTER)
+            busy = os.getloadavg()[0] > (os.cpu_count() or 1)
+        if self.waits:
+            self.asked = True
+            # The answer is of no use.
+            await task_instance_state_async(task_instance)
+
+
+_preparation = _KillPreparation()
 
 
 class FdiWaitTrigger(BaseTrigger):
@@ -128,7 +155,7 @@ class FdiWaitTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         if self.terminate_on_kill:
-            _prepare_for_kill(self.task_instance)
+            _preparation.begin(self.task_instance)
         self._context = contextvars.copy_context()
         settled = time.monotonic() + min(self.poll_interval, SETTLE_TIME)
         try:
@@ -149,6 +176,9 @@ class FdiWaitTrigger(BaseTrigger):
             outcome = {"status": TIMEOUT}
         except FdiError as error:
             outcome = {"status": ERROR, "message": str(error), "final": no_retry_mends(error)}
+        finally:
+            if self.terminate_on_kill:
+                _preparation.end()
         told = self._steps.told if self._steps else []
         event = {"record": self.record, "steps_told": told} | outcome
         await asyncio.sleep(max(0.0, settled - time.monotonic()))
@@ -195,8 +225,8 @@ class FdiWaitTrigger(BaseTrigger):
 
     async def _terminate_if_ended(self) -> None:
         # Airflow calls on_kill as well when another triggerer has taken over from a stalled one.
-        state = await task_instance_state(self.task_instance)
-        if state is None or state in TAKEN_ELSEWHERE:
+        state = await task_instance_state_async(self.task_instance)
+        if not user_ended_deferred_task(state):
             self.log.info("Not terminating the run: the task instance is %s", state or "in an unknown state")
             return
         await self._terminate()

@@ -4,6 +4,9 @@ A cell is one point of one try: before or after one HTTP request or one write to
 last of them. Its first try dies there (`os._exit`: no handler, no `finally`), in a process forked from this
 one, which has everything imported and no thread but its own: a process with threads must not fork. Another
 process then makes the next try, on the same store.
+
+In the frozen modes the first try is stopped there (SIGSTOP) and wakes up when the next try has finished. By
+then Airflow has given the task instance a new id, so the state store refuses the first try.
 """
 
 from __future__ import annotations
@@ -53,46 +56,79 @@ LOST = Scenario("answer of the start lost", {"start_grace": 0.1}, answer_lost=Tr
 BUSY = Scenario("another's run in progress", {"start_grace": 0.1}, busy=True)
 
 SYNC, NEXT_TRY, RESTARTED = "synchronous", "deferrable", "deferrable, triggerer restarted"
+FROZEN_SYNC, FROZEN_DEFERRABLE = "synchronous, frozen and replaced", "deferrable, frozen and replaced"
+FROZEN = (FROZEN_SYNC, FROZEN_DEFERRABLE)
 
-MATRIX = [(mode, scenario) for mode in (SYNC, NEXT_TRY) for scenario in (PLAIN, LATE, LOST, BUSY)] + [
-    (RESTARTED, PLAIN),
-    (RESTARTED, LATE),
+MATRIX = [
+    *((mode, scenario) for mode in (SYNC, NEXT_TRY) for scenario in (PLAIN, LATE, LOST, BUSY)),
+    *((RESTARTED, scenario) for scenario in (PLAIN, LATE)),
+    *((mode, scenario) for mode in FROZEN for scenario in (PLAIN, LATE)),
 ]
+
+STORED_ID = "the run's id"
+UNPROTECTED = "before POST run"
+"""Frozen here, between the last check of the intent and the request, a try starts a second run when it wakes:
+the window that docs/reliability.md names."""
 
 
 class FileStore:
-    """A state store that outlives the process that writes it. Every write passes two points."""
+    """A state store that outlives the process that uses it; as Airflow's, it serves the newest try alone.
 
-    def __init__(self, path: Path, point: Callable[[str], None]) -> None:
+    Every access passes two points.
+    """
+
+    def __init__(self, path: Path, try_number: int, point: Callable[[str], None]) -> None:
         self._path = path
+        self._try = try_number
         self._point = point
 
+    def kept(self) -> dict[str, Any]:
+        kept: dict[str, Any] = json.loads(self._path.read_text()) if self._path.exists() else {}
+        return kept
+
+    @property
+    def _replaced(self) -> bool:
+        newest = self._path.with_suffix(".try")
+        return newest.exists() and int(newest.read_text()) != self._try
+
+    def begin(self) -> None:
+        """From now on the store serves this try."""
+        self._path.with_suffix(".try").write_text(str(self._try))
+
     def get(self, key: str) -> Any:
-        kept = json.loads(self._path.read_text()) if self._path.exists() else {}
-        return kept.get(key)
+        self._point("before reading")
+        value = None if self._replaced else self.kept().get(key)
+        self._point("after reading")
+        return value
 
     def set(self, key: str, value: Any) -> None:
-        self._point("before writing")
-        kept = json.loads(self._path.read_text()) if self._path.exists() else {}
+        what = STORED_ID if value.get("run_id") else "the intent"
+        self._point(f"before writing {what}")
+        if self._replaced:
+            raise LookupError("the task instance is not found")
+        kept = self.kept()
         kept[key] = value
         fresh = self._path.with_suffix(".new")
         fresh.write_text(json.dumps(kept))
         fresh.replace(self._path)
-        self._point("after writing")
+        self._point(f"after writing {what}")
 
 
 @dataclass
 class Fuse:
-    """Counts the points that a try passes, and ends the process at one of them."""
+    """Counts the points that a try passes, and ends or stops the process at one of them."""
 
     at: int | None
+    freezes: bool = False
     slice: str = ""
     passed: list[str] = field(default_factory=list)
 
     def point(self, name: str) -> None:
         self.passed.append(f"{self.slice}: {name}")
         if len(self.passed) == self.at:
-            os._exit(DEAD)
+            if not self.freezes:
+                os._exit(DEAD)
+            os.kill(os.getpid(), signal.SIGSTOP)
 
 
 @dataclass(frozen=True)
@@ -126,12 +162,13 @@ class Stage:
 
     def one_try(self, number: int, at: int | None, resume: bool = False) -> None:
         """One try, or what is left of it, in this process."""
-        fuse = Fuse(at)
-        store = FileStore(self.path("store"), fuse.point)
+        fuse = Fuse(at, freezes=self.cell.mode in FROZEN)
+        store = FileStore(self.path("store"), number, fuse.point)
+        store.begin()
         looks = self._watch_http(fuse, store)
         tries = Tries(
             self.task,
-            "sync" if self.cell.mode == SYNC else "deferrable",
+            "sync" if self.cell.mode in (SYNC, FROZEN_SYNC) else "deferrable",
             store=store,  # type: ignore[arg-type]
             **{"poll_interval": 0.03, **self.cell.scenario.options},
         )
@@ -166,7 +203,7 @@ class Stage:
         return looks
 
     def _end_what_was_seen_twice(self, what: str, store: FileStore, looks: list[str]) -> None:
-        record = store.get("fdi_run") or {}
+        record = store.kept().get("fdi_run") or {}
         ours = record.get("run_id")
         if what == "GET monitor-logs" and ours:
             looks.append(ours)
@@ -179,7 +216,8 @@ class Stage:
 
     def outcome(self) -> dict[str, Any]:
         """Try after try until one has finished, and what came of them."""
-        died = self._first_try() == DEAD
+        pid, stopped, code = self._first_try()
+        died = stopped or code == DEAD
         error = ""
         if died:
             # A triggerer that comes back goes on with the same try; otherwise the next try begins.
@@ -188,8 +226,11 @@ class Stage:
                 self.one_try(1 if resume else 2, None, resume)
             except BaseException:
                 error = traceback.format_exc()
-        started = self.emulator.runs_started(self.task, "manual")
         result = json.loads(self.path("result").read_text()) if self.path("result").exists() else {}
+        if stopped:
+            os.kill(pid, signal.SIGCONT)
+            os.waitpid(pid, 0)
+        started = self.emulator.runs_started(self.task, "manual")
         value = result.get("value") or {}
         run_ids = [run["run_id"] for run in started]
         kept = value.get("status") == "SUCCESS" and value.get("fdi_run_id") in run_ids
@@ -204,14 +245,18 @@ class Stage:
     def _slice(self) -> str:
         return str(json.loads(self.path("slice").read_text())["kind"])
 
-    def _first_try(self) -> int:
+    def _first_try(self) -> tuple[int, bool, int | None]:
+        """Its process, whether it has stopped, and its exit code if it has ended."""
         pid = os.fork()
         if pid == 0:
             try:
                 self.one_try(1, self.cell.at)
             finally:
                 os._exit(0)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        status = os.waitpid(pid, os.WUNTRACED)[1]
+        if os.WIFSTOPPED(status):
+            return pid, True, None
+        return pid, False, os.waitstatus_to_exitcode(status)
 
     def clean(self) -> None:
         for path in self.folder.iterdir():
@@ -267,6 +312,12 @@ def _fork_cell(emulator: FdiEmulator, cell: Cell) -> tuple[int, int]:
         os._exit(0)
 
 
+def _can_start_another(passed: list[str], n: int) -> bool:
+    """Whether a try that is frozen at its n-th point has its start, or what it knows of it, before it."""
+    before = passed[: n - 1]
+    return not passed[n - 1].endswith(UNPROTECTED) and not any(p.endswith(STORED_ID) for p in before)
+
+
 def table(outcomes: list[tuple[Cell, dict[str, Any]]]) -> list[str]:
     lines = ["| mode | scenario | cells | duplicates | losses |", "|---|---|---|---|---|"]
     for mode, scenario in MATRIX:
@@ -306,7 +357,8 @@ def main(url: str) -> None:
         cells += [
             replace(dry, at=n, point=point)
             for n, point in enumerate(outcome["passed"], 1)
-            if dry.mode != RESTARTED or point.startswith("trigger")
+            if (dry.mode != RESTARTED or point.startswith("trigger"))
+            and (dry.mode not in FROZEN or _can_start_another(outcome["passed"], n))
         ]
     played = list(play(emulator, cells))
     # How often a late log is looked for varies a little; a point that was not reached is no cell.

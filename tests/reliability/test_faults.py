@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from airflow_provider_fdi.client.errors import FdiConnectionError
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiRunFailed, FdiTaskBusy
+from airflow_provider_fdi.runs import start
 from airflow_provider_fdi.runs.start import FdiStartError
+from airflow_provider_fdi.version_compat import AirflowFailException
 from tests.reliability.tries import Background, Tries, eventually
+from tests.taskinstance import Store
 
 MakeTries = Callable[..., Tries]
 
@@ -116,6 +121,90 @@ def test_looks_that_fail_do_not_matter(emulator: FdiEmulator, task: str, tries: 
     result = tries().run()
 
     one_run_was_started(emulator, task, result)
+
+
+@pytest.mark.parametrize("operation", ["ListTasks", "ListMonitorLog"])
+@pytest.mark.parametrize("by_name", [False, True], ids=["by id", "by name"])
+def test_a_service_that_is_away_before_the_start_is_waited_for(
+    emulator: FdiEmulator, task: str, tries: MakeTries, operation: str, by_name: bool
+) -> None:
+    emulator.fault("reset_before", operation=operation, times=12)
+    named = {"fdi_task_id": None, "fdi_task_name": "daily-load"} if by_name else {}
+
+    result = tries(**named).run()
+
+    one_run_was_started(emulator, task, result)
+
+
+def test_a_service_that_stays_away_before_the_start_fails_the_try_in_time(
+    emulator: FdiEmulator, task: str, tries: MakeTries
+) -> None:
+    emulator.fault("reset_before", operation="ListTasks", times=None)
+    began = time.monotonic()
+
+    with pytest.raises(FdiConnectionError):
+        tries(poll_failure_timeout=1).run()
+    assert time.monotonic() - began < 10
+    assert emulator.runs_started(task) == []
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_refusal_before_the_start_is_not_waited_out(
+    emulator: FdiEmulator, task: str, tries: MakeTries, status: int
+) -> None:
+    emulator.fault("status", operation="ListTasks", times=None, status=status)
+
+    with pytest.raises(AirflowFailException):
+        tries().run()
+    assert emulator.journal_counts()["ListTasks"] == 1
+
+
+class ReplacedStore(Store):
+    """The state store of a try that a newer one replaces right after its intent was written."""
+
+    def get(self, key: str) -> Any:
+        return None if key in self.kept else super().get(key)
+
+
+def test_a_try_that_a_newer_one_has_replaced_starts_nothing(
+    emulator: FdiEmulator, task: str, tries: MakeTries
+) -> None:
+    with pytest.raises(FdiStartError, match="nothing was started: a newer try"):
+        tries(store=ReplacedStore()).run()
+    assert "RunTask" not in emulator.journal_counts()
+
+
+def slow_intents(monkeypatch: pytest.MonkeyPatch, seconds: float, times: int) -> None:
+    """Let so many intents take so long to be stored and confirmed."""
+    clock = [0.0]
+    left = [2 * times]
+
+    def boot_time() -> float:
+        clock[0] += seconds if left[0] > 0 else 0.0
+        left[0] -= 1
+        return clock[0]
+
+    monkeypatch.setattr(start, "boot_time", boot_time)
+
+
+def test_an_intent_that_took_too_long_is_not_acted_on_but_written_anew(
+    emulator: FdiEmulator, task: str, tries: MakeTries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_intents(monkeypatch, 0.6, times=2)
+
+    result = tries(start_grace=1).run()
+
+    one_run_was_started(emulator, task, result)
+
+
+def test_intents_that_always_take_too_long_fail_the_try(
+    emulator: FdiEmulator, task: str, tries: MakeTries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow_intents(monkeypatch, 0.6, times=100)
+
+    with pytest.raises(FdiStartError, match=r"more than half of start_grace=1 s, 5 times"):
+        tries(start_grace=1).run()
+    assert "RunTask" not in emulator.journal_counts()
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["answered", "answer lost"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,13 +13,16 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_fdi import termination
 from airflow_provider_fdi.client.client import FdiClient
 from airflow_provider_fdi.client.models import ExecuteStatus, Listing
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiRunFailed, FdiTimeout
+from airflow_provider_fdi.runs.start import FdiStartError
 from airflow_provider_fdi.triggers import fdi as triggers
+from airflow_provider_fdi.version_compat import AirflowTaskTimeout
 from tests.reliability.tries import Background, Slice, Tries, eventually, plain
-from tests.taskinstance import ON_AIRFLOW_2
+from tests.taskinstance import ON_AIRFLOW_2, TaskInstance
 
 MakeTries = Callable[..., Tries]
 
@@ -34,6 +38,13 @@ def terminations(emulator: FdiEmulator) -> int:
 
 def status_of(emulator: FdiEmulator, task: str) -> str:
     return str(emulator.task(task)["execute_status"])
+
+
+def kill_by_user(tries: Tries, state: str = "failed") -> None:
+    """What Airflow does to a try that a user has ended by marking its task."""
+    assert tries.ti is not None and tries.operator is not None
+    tries.ti.state = state
+    tries.operator.on_kill()
 
 
 # --- killed in a worker ----------------------------------------------------------------------------
@@ -56,7 +67,7 @@ def test_a_kill_terminates_our_run(
     emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
 ) -> None:
     chain, trial = waiting()
-    chain.operator.on_kill()  # type: ignore[union-attr]
+    kill_by_user(chain)
 
     assert status_of(emulator, task) == "CANCELLED"
     with pytest.raises(FdiRunFailed):
@@ -69,7 +80,7 @@ def test_a_kill_terminates_our_run_whatever_time_the_log_is_filtered_by(
 ) -> None:
     emulator.switch(begin_time_filters=field)
     chain, trial = waiting()
-    chain.operator.on_kill()  # type: ignore[union-attr]
+    kill_by_user(chain)
 
     assert status_of(emulator, task) == "CANCELLED"
     with pytest.raises(FdiRunFailed):
@@ -81,7 +92,7 @@ def test_a_kill_leaves_a_joined_run_alone(
 ) -> None:
     emulator.add_run(task, execute_status="RUNNING")
     chain, trial = waiting(if_running="join")
-    chain.operator.on_kill()  # type: ignore[union-attr]
+    kill_by_user(chain)
 
     assert terminations(emulator) == 0
     emulator.release(task)
@@ -93,12 +104,14 @@ def test_a_kill_leaves_the_run_alone_that_is_waited_for(emulator: FdiEmulator, t
     chain = Tries(task, "sync")
     trial = Background(chain.run)
     eventually(lambda: emulator.journal_counts().get("ListTasks", 0) >= 2)
-    chain.operator.on_kill()  # type: ignore[union-attr]
+    kill_by_user(chain)
 
     assert terminations(emulator) == 0
     emulator.script(task, duration_ms=10)
     emulator.release(task)
-    trial.result()
+    with pytest.raises(FdiStartError, match="nothing was started: Airflow has ended this try"):
+        trial.result()
+    assert emulator.runs_started(task, "manual") == []
 
 
 def test_a_kill_leaves_the_run_of_another_alone_that_followed_ours(emulator: FdiEmulator, task: str) -> None:
@@ -106,7 +119,7 @@ def test_a_kill_leaves_the_run_of_another_alone_that_followed_ours(emulator: Fdi
     chain = Tries(task, "sync")
     chain.run()
     emulator.add_run(task, execute_status="RUNNING")
-    chain.operator.on_kill()  # type: ignore[union-attr]
+    kill_by_user(chain)
 
     assert terminations(emulator) == 0
 
@@ -118,7 +131,7 @@ def test_a_kill_leaves_the_run_of_an_execution_alone_that_was_cleared(
     operator = chain.operator
     # The record in hand is still that of the cleared execution.
     operator._chain += 2  # type: ignore[union-attr]
-    operator.on_kill()  # type: ignore[union-attr]
+    kill_by_user(chain)
 
     assert terminations(emulator) == 0
     emulator.release(task)
@@ -138,7 +151,7 @@ def test_a_kill_that_takes_too_long_says_so(
     monkeypatch.setattr(fdi, "KILL_TIMEOUT", 0.05)
     monkeypatch.setattr(type(chain.operator), "_terminate_quietly", lambda *_: time.sleep(1))
     monkeypatch.setattr(chain.operator.log, "error", lambda text, *args: said.append(text % args))  # type: ignore[union-attr]
-    chain.operator.on_kill()  # type: ignore[union-attr]
+    kill_by_user(chain)
 
     assert said == [f"Terminating the run of FDI task {task} takes longer than 0.05 s; it may go on"]
     emulator.release(task)
@@ -149,7 +162,7 @@ def test_a_kill_without_terminate_on_kill_terminates_nothing(
     emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
 ) -> None:
     chain, trial = waiting(terminate_on_kill=False)
-    chain.operator.on_kill()  # type: ignore[union-attr]
+    kill_by_user(chain)
 
     assert terminations(emulator) == 0
     emulator.release(task)
@@ -161,7 +174,7 @@ def test_a_kill_before_the_run_is_in_the_log_looks_for_it(emulator: FdiEmulator,
     chain = Tries(task, "sync", start_grace=5)
     trial = Background(chain.run)
     eventually(lambda: emulator.runs_started(task))
-    chain.operator.on_kill()  # type: ignore[union-attr]
+    kill_by_user(chain)
 
     assert status_of(emulator, task) == "CANCELLED"
     with pytest.raises(FdiRunFailed):
@@ -210,7 +223,7 @@ def test_a_termination_that_was_not_carried_out_is_asked_for_again(
 ) -> None:
     chain, trial = waiting()
     emulator.fault("reset_before", operation="StopTask")
-    chain.operator.on_kill()  # type: ignore[union-attr]
+    kill_by_user(chain)
 
     assert status_of(emulator, task) == "CANCELLED"
     with pytest.raises(FdiRunFailed):
@@ -230,11 +243,144 @@ def test_a_run_that_has_yet_to_start_is_terminated(
         return Listing(tuple(late), rows.total, rows.server_time)
 
     monkeypatch.setattr(FdiClient, "list_runs", unstarted)
-    chain.operator.on_kill()  # type: ignore[union-attr]
+    kill_by_user(chain)
 
     assert terminations(emulator) == 1
     with pytest.raises(FdiRunFailed):
         trial.result()
+
+
+# --- ended by Airflow, not by a user ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["failed", "success", "skipped", "restarting"])
+def test_a_task_that_a_user_ends_has_its_run_terminated(
+    emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]], state: str
+) -> None:
+    chain, trial = waiting()
+    kill_by_user(chain, state)
+
+    assert status_of(emulator, task) == "CANCELLED"
+    with pytest.raises(FdiRunFailed):
+        trial.result()
+
+
+@pytest.mark.parametrize(
+    "state", ["running", "up_for_retry", "scheduled", "queued", "deferred", "removed", "upstream_failed", ""]
+)
+def test_a_try_that_nobody_wanted_ended_leaves_its_run_going_and_says_so(
+    emulator: FdiEmulator,
+    task: str,
+    waiting: Callable[..., tuple[Tries, Background]],
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+) -> None:
+    chain, trial = waiting()
+    said: list[str] = []
+    monkeypatch.setattr(chain.operator.log, "warning", lambda text, *args: said.append(text % args))  # type: ignore[union-attr]
+    kill_by_user(chain, state)
+
+    assert terminations(emulator) == 0
+    assert said[0].startswith(f"Run {chain.xcoms['fdi_run_id']} of FDI task {task} goes on: ")
+    assert "To end it, use FdiTerminateRunOperator or the console" in said[0]
+    emulator.release(task)
+    assert trial.result()["status"] == "SUCCESS"
+
+
+def test_a_run_goes_on_when_airflow_does_not_answer(
+    emulator: FdiEmulator,
+    task: str,
+    waiting: Callable[..., tuple[Tries, Background]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chain, trial = waiting()
+    answered = threading.Event()
+    monkeypatch.setattr(termination, "task_instance_state", lambda _: answered.wait(10) and "failed")
+    began = time.monotonic()
+    chain.operator.on_kill()  # type: ignore[union-attr]
+
+    assert time.monotonic() - began < 5
+    answered.set()
+    assert terminations(emulator) == 0
+    emulator.release(task)
+    trial.result()
+
+
+def test_a_run_goes_on_when_airflow_answers_with_an_error(
+    emulator: FdiEmulator,
+    task: str,
+    waiting: Callable[..., tuple[Tries, Background]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chain, trial = waiting()
+
+    def refuse(_: Any) -> str:
+        raise RuntimeError("the API server is away")
+
+    monkeypatch.setattr(termination, "task_instance_state", refuse)
+    chain.operator.on_kill()  # type: ignore[union-attr]
+
+    assert terminations(emulator) == 0
+    emulator.release(task)
+    trial.result()
+
+
+@pytest.mark.parametrize(("silent", "terminated"), [(10, True), (149, True), (151, False), (10_000, False)])
+def test_failed_is_a_users_word_unless_airflow_was_silent_for_half_its_heartbeat_timeout(
+    silent: float, terminated: bool
+) -> None:
+    assert termination.user_ended_running_task("failed", silent, 300) is terminated
+
+
+def test_a_sleeping_try_asks_airflow_before_its_silence_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(termination, "heartbeat_timeout", lambda: 0.4)
+    contact = termination.Contact(TaskInstance(1, 3))
+
+    contact.sleep(0.5)
+
+    assert contact.silent_for < 0.2
+
+
+def test_execution_timeout_terminates_the_run(
+    emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
+) -> None:
+    chain, trial = waiting()
+    try:
+        raise AirflowTaskTimeout
+    except AirflowTaskTimeout:
+        # As Airflow calls it: while it handles the exception, the task instance is running.
+        chain.operator.on_kill()  # type: ignore[union-attr]
+
+    assert status_of(emulator, task) == "CANCELLED"
+    with pytest.raises(FdiRunFailed):
+        trial.result()
+
+
+def test_an_ended_try_stores_nothing_any_more(
+    emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
+) -> None:
+    emulator.script(task, hold=True, log_delay_ms=500)
+    chain = Tries(task, "sync", start_grace=5)
+    trial = Background(chain.run)
+    eventually(lambda: emulator.runs_started(task))
+    kill_by_user(chain, "running")
+    eventually(lambda: chain.xcoms.get("fdi_run_id"))
+
+    assert chain.record["run_id"] is None
+    emulator.release(task)
+    assert trial.result()["status"] == "SUCCESS"
+
+
+def test_a_second_signal_does_not_begin_anew(
+    emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
+) -> None:
+    chain, trial = waiting()
+    kill_by_user(chain, "running")
+    kill_by_user(chain, "failed")
+
+    assert terminations(emulator) == 0
+    emulator.release(task)
+    trial.result()
 
 
 # --- killed while deferred -------------------------------------------------------------------------
@@ -246,7 +392,7 @@ def kill(now: Slice, state: str | None, monkeypatch: pytest.MonkeyPatch, seconds
     async def told(_: Any) -> str | None:
         return state
 
-    monkeypatch.setattr(triggers, "task_instance_state", told)
+    monkeypatch.setattr(triggers, "task_instance_state_async", told)
 
     async def play() -> None:
         module, _, name = now.path.rpartition(".")
@@ -270,12 +416,13 @@ def kill(now: Slice, state: str | None, monkeypatch: pytest.MonkeyPatch, seconds
     asyncio.run(asyncio.wait_for(play(), 20))
 
 
-def test_a_task_marked_failed_while_deferred_has_its_run_terminated(
-    emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("state", ["failed", "success", "skipped", "none"])
+def test_a_task_that_a_user_ends_while_deferred_has_its_run_terminated(
+    emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     now = Tries(task, "deferrable").until_deferred("ended")
     began = time.monotonic()
-    kill(now, "failed", monkeypatch)
+    kill(now, state, monkeypatch)
 
     assert status_of(emulator, task) == "CANCELLED"
     assert time.monotonic() - began < 5
@@ -291,7 +438,9 @@ def test_a_task_marked_failed_while_its_run_is_looked_for_has_it_terminated(
     assert status_of(emulator, task) == "CANCELLED"
 
 
-@pytest.mark.parametrize("state", ["deferred", "scheduled", "queued", "running", None])
+@pytest.mark.parametrize(
+    "state", ["deferred", "scheduled", "queued", "running", "up_for_retry", "removed", None]
+)
 def test_a_trigger_that_another_took_over_terminates_nothing(
     emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch, state: str | None
 ) -> None:

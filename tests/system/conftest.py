@@ -23,7 +23,7 @@ COMPONENTS = ("api-server", "dag-processor", "scheduler", "triggerer")
 # Short waits where Airflow's defaults are made for months of operation.
 SETTINGS = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "10",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "16",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
@@ -202,6 +202,11 @@ class Play:
     def terminations(self) -> list[dict[str, Any]]:
         """Requests to terminate a run, of whichever task."""
         return self.fdi.journal("StopTask")
+
+    def state_of(self, run_id: str) -> str:
+        """What the service's log says of a run."""
+        _, answer = self.fdi.request("GET", f"tasks/{self.fdi_task}/monitor-logs")
+        return next(str(row["execute_status"]) for row in answer["entities"] if row["id"] == run_id)
 
     @property
     def run_state(self) -> str:

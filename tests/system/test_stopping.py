@@ -6,6 +6,8 @@ import datetime
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import pytest
+
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from demo.stack import Stack, wait_until
 
@@ -17,7 +19,11 @@ def is_terminated(play: Play, since: int, within: int) -> None:
     """One termination, not later than `within` ms after `since`, and the run is over."""
     wait_until(lambda: play.terminations, 60, "the run to be terminated", interval=0.1, explain=play.report)
     assert play.terminations[0]["time"] - since < within
-    wait_until(lambda: play.run_state == "CANCELLED", 10, "the run to be over")
+    wait_until(
+        lambda: play.fdi.runs_started(play.fdi_task)[0]["execute_status"] == "CANCELLED",
+        10,
+        "the run to be over",
+    )
     assert len(play.terminations) == 1
 
 
@@ -56,17 +62,51 @@ def test_a_task_marked_failed_before_the_first_look_at_its_run_has_it_terminated
     is_terminated(play, marked, within=30_000)
 
 
-def test_marking_a_synchronous_task_failed_terminates_the_run(
-    start: Callable[..., Play], fdi: FdiEmulator
+@pytest.mark.parametrize("state", ["failed", "success", "skipped"])
+def test_marking_a_synchronous_task_terminates_the_run(
+    start: Callable[..., Play], fdi: FdiEmulator, state: str
 ) -> None:
-    play = start("mark_synchronous", deferrable=False)
+    play = start(f"mark_synchronous_{state}", deferrable=False)
     play.wait_until_known("running")
     marked = fdi.now_ms()
 
-    play.mark("failed")
+    play.mark(state)
 
-    is_terminated(play, marked, within=15_000)
-    assert play.task()["state"] == "failed"
+    # Airflow's heartbeat of up to 5 s brings the news.
+    is_terminated(play, marked, within=10_000)
+    assert play.task()["state"] == state
+
+
+def test_execution_timeout_terminates_the_run(start: Callable[..., Play], fdi: FdiEmulator) -> None:
+    play = start("times_out_synchronously", deferrable=False, execution_timeout=datetime.timedelta(seconds=5))
+
+    assert play.wait_for()["state"] == "failed"
+
+    is_terminated(play, fdi.runs_started(play.fdi_task)[0]["time"], within=10_000)
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["synchronous", "deferrable"])
+def test_clearing_a_task_terminates_its_run_and_starts_a_new_one(
+    start: Callable[..., Play], fdi: FdiEmulator, deferrable: bool
+) -> None:
+    play = start(f"cleared_{deferrable}".lower(), deferrable=deferrable)
+    if deferrable:
+        play.wait_until_watched()
+        play.wait_for_look()
+    else:
+        play.wait_until_known("running")
+    first = play.xcom("fdi_run_id")
+    cleared = fdi.now_ms()
+
+    play.clear()
+
+    is_terminated(play, cleared, within=15_000)
+    wait_until(lambda: play.runs_started == 2, 60, "the new run", explain=play.report)
+    play.wait_until_known("deferred" if deferrable else "running")
+    play.release()
+    assert play.wait_for(try_number=2)["state"] == "success"
+    assert fdi.runs_refused(play.fdi_task) == []
+    assert play.xcom("fdi_run_id") != first
 
 
 def test_execution_timeout_while_deferred_terminates_the_run_and_fails_the_task(
@@ -107,26 +147,4 @@ def test_clearing_a_succeeded_task_starts_a_new_run(start: Callable[..., Play], 
 
     assert play.wait_for(try_number=2)["state"] == "success"
     assert play.runs_started == 2
-    assert play.xcom("fdi_run_id") != first
-
-
-def test_clearing_a_deferred_task_starts_a_new_run_when_the_old_one_is_over(
-    start: Callable[..., Play], fdi: FdiEmulator
-) -> None:
-    play = start("cleared_deferred", deferrable=True)
-    play.wait_until_watched()
-    play.wait_for_look()
-    first = play.xcom("fdi_run_id")
-
-    play.clear()
-
-    # Whether the old run is terminated or waited for depends on who is faster, scheduler or triggerer.
-    play.wait_for("deferred", try_number=2)
-    play.release()
-    wait_until(lambda: play.runs_started == 2, 30, "the new run", explain=play.report)
-    play.wait_until_known("deferred")
-    play.release()
-    assert play.wait_for(try_number=2)["state"] == "success"
-    assert play.runs_started == 2
-    assert fdi.runs_refused(play.fdi_task) == []
     assert play.xcom("fdi_run_id") != first

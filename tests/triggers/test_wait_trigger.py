@@ -257,7 +257,7 @@ def kill(
     async def in_state(task_instance: Any) -> str | None:
         return state
 
-    monkeypatch.setattr(triggers, "task_instance_state", in_state)
+    monkeypatch.setattr(triggers, "task_instance_state_async", in_state)
     record = RECORD | {"fdi_task_id": fdi_task} | arguments.pop("record", {})
     asyncio.run(make(record=record, **({"terminate_on_kill": True} | arguments)).on_kill())
     return [request.path.rpartition("/")[2] for request in stand_in.writes]
@@ -269,7 +269,7 @@ def running(stand_in: StandIn, fdi_task: str) -> str:
     return fdi_task
 
 
-@pytest.mark.parametrize("state", ["failed", "success", "none", "skipped", "removed"])
+@pytest.mark.parametrize("state", ["failed", "success", "none", "skipped"])
 def test_our_run_is_terminated_when_a_user_has_ended_the_task(
     monkeypatch: pytest.MonkeyPatch, stand_in: StandIn, running: str, state: str
 ) -> None:
@@ -345,3 +345,69 @@ def test_what_the_trigger_fails_on_is_what_the_task_fails_with(
         )
     (ti,) = run_dag(dag).get_task_instances()
     assert (str(ti.state), ti.try_number) == ("failed", 1)
+
+
+# --- ahead of a kill -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The task instances that Airflow was asked about; waits of a moment count as long ones."""
+    asked: list[Any] = []
+
+    async def ask(task_instance: Any) -> str:
+        asked.append(task_instance)
+        return "deferred"
+
+    monkeypatch.setattr(triggers, "task_instance_state_async", ask)
+    monkeypatch.setattr(triggers, "PREPARE_AFTER", 0.05)
+    monkeypatch.setattr(triggers.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    return asked
+
+
+@pytest.mark.skipif(not hasattr(triggers.BaseTrigger, "on_kill"), reason="this Airflow kills no triggers")
+@pytest.mark.parametrize(
+    ("waits", "still_waiting", "questions"), [(1, 1, 1), (3, 3, 1), (2, 1, 1), (1, 0, 0)]
+)
+def test_airflow_is_asked_once_ahead_of_a_kill_if_anything_waits_long(
+    asked: list[Any], waits: int, still_waiting: int, questions: int
+) -> None:
+    preparation = triggers._KillPreparation()
+
+    async def play() -> None:
+        for number in range(waits):
+            preparation.begin(f"task instance {number}")
+        for _ in range(waits - still_waiting):
+            preparation.end()
+        assert preparation.asking is not None
+        await preparation.asking
+        preparation.begin("a later one")
+        assert (preparation.asking.done()) is bool(questions)
+        preparation.asking.cancel()
+
+    asyncio.run(play())
+    assert len(asked) == questions
+
+
+@pytest.mark.skipif(not hasattr(triggers.BaseTrigger, "on_kill"), reason="this Airflow kills no triggers")
+def test_a_busy_machine_is_not_asked_ahead_of_a_kill(
+    asked: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preparation = triggers._KillPreparation()
+    loads = iter([99.0, 99.0])
+
+    def load() -> tuple[float, float, float]:
+        found = next(loads, None)
+        if found is None:
+            preparation.end()
+        return found or 99.0, 0.0, 0.0
+
+    monkeypatch.setattr(triggers.os, "getloadavg", load)
+
+    async def play() -> None:
+        preparation.begin("task instance")
+        assert preparation.asking is not None
+        await preparation.asking
+
+    asyncio.run(play())
+    assert asked == []
