@@ -19,11 +19,8 @@ def is_terminated(play: Play, since: int, within: int) -> None:
     """One termination, not later than `within` ms after `since`, and the run is over."""
     wait_until(lambda: play.terminations, 60, "the run to be terminated", interval=0.1, explain=play.report)
     assert play.terminations[0]["time"] - since < within
-    wait_until(
-        lambda: play.fdi.runs_started(play.fdi_task)[0]["execute_status"] == "CANCELLED",
-        10,
-        "the run to be over",
-    )
+    run_id = play.fdi.runs_started(play.fdi_task)[0]["run_id"]
+    wait_until(lambda: play.state_of(run_id) == "CANCELLED", 10, "the run to be over")
     assert len(play.terminations) == 1
 
 

@@ -74,7 +74,8 @@ def test_a_frozen_worker_without_retries_leaves_its_run_going_and_says_so(
 def test_an_api_server_that_is_away_ends_the_try_but_not_the_run(
     start: Callable[..., Play], stack: Stack
 ) -> None:
-    play = start("api_away", deferrable=False, retries=2, retry_delay=SECOND)
+    # A try that begins while the API server is away fails at once.
+    play = start("api_away", deferrable=False, retries=2, retry_delay=75 * SECOND)
     _, process = worker_of(stack, play.wait_until_known("running"))
 
     stack.kill("api-server")
@@ -82,7 +83,7 @@ def test_an_api_server_that_is_away_ends_the_try_but_not_the_run(
     stack.start_component("api-server")
     stack.wait_healthy()
 
-    play.wait_for("running", try_number=2)
+    play.wait_for("running", try_number=2, timeout=150)
     ends_with_its_first_run(play)
 
 
