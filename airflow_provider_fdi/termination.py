@@ -29,6 +29,8 @@ ENDED_BY_USER_WHILE_DEFERRED = frozenset({"none", "failed", "success", "skipped"
 """The same for a deferred one: ``none`` is a cleared one, and there is no heartbeat whose loss could lead to
 ``failed``. In any other state another triggerer has it, or it was resumed."""
 
+CLEARED_OR_RESUMED = frozenset({"scheduled", "queued"})
+
 
 def user_ended_running_task(state: str | None, silent_for: float, timeout: float) -> bool:
     """Whether a user ended a task instance whose process is killed while it runs.
@@ -44,9 +46,14 @@ def user_ended_running_task(state: str | None, silent_for: float, timeout: float
     return state in ENDED_BY_USER
 
 
-def user_ended_deferred_task(state: str | None) -> bool:
-    """Whether a user ended a task instance whose trigger is cancelled."""
-    return state in ENDED_BY_USER_WHILE_DEFERRED
+def user_ended_deferred_task(state: str | None, *, waited_for_end: bool) -> bool:
+    """Whether a user ended a task instance whose trigger is cancelled.
+
+    :param waited_for_end: the trigger waited for the end of a run. A scheduler is often quicker than the
+        triggerer: a cleared task is then scheduled again. So is one that another triggerer has resumed, but
+        then the run is over, and there is nothing to terminate.
+    """
+    return state in ENDED_BY_USER_WHILE_DEFERRED or (waited_for_end and state in CLEARED_OR_RESUMED)
 
 
 def execution_timeout_is_over() -> bool:

@@ -23,7 +23,7 @@ from airflow_provider_fdi.runs.poller import Poller, shared
 from airflow_provider_fdi.runs.record import RunRecord
 from airflow_provider_fdi.runs.report import StepLog
 from airflow_provider_fdi.runs.stop import terminate_own_run
-from airflow_provider_fdi.runs.wait import Look, Wait
+from airflow_provider_fdi.runs.wait import ENDED, Look, Wait
 from airflow_provider_fdi.termination import user_ended_deferred_task
 from airflow_provider_fdi.triggers.events import FdiRunEventTrigger
 from airflow_provider_fdi.version_compat import AIRFLOW_2, task_instance_state_async
@@ -44,8 +44,11 @@ SETTLE_TIME = 2.0
 """Seconds that a deferral lasts at least, or ``poll_interval`` if that is shorter: Airflow fails a task that
 is resumed before its scheduler has seen the end of the worker that deferred it."""
 
-PREPARE_AFTER = 30.0
+PREPARE_AFTER = 15.0
 """Seconds that a wait lasts before a triggerer prepares for the kill of its task."""
+BUSY = 1.5
+"""Load for each processor above which a triggerer does not prepare yet."""
+BUSY_PAUSE = 5.0
 
 LONGEST_HOLD = 120.0
 """Seconds for which a termination waits at most when the service asks for fewer requests."""
@@ -76,10 +79,9 @@ class _KillPreparation:
         self.waits -= 1
 
     async def _ask(self, task_instance: Any) -> None:
-        busy = True
-        while busy and self.waits:
-            await asyncio.sleep(PREPARE_AFTER)
-            busy = os.getloadavg()[0] > (os.cpu_count() or 1)
+        await asyncio.sleep(PREPARE_AFTER)
+        while self.waits and os.getloadavg()[0] > BUSY * (os.cpu_count() or 1):
+            await asyncio.sleep(BUSY_PAUSE)
         if self.waits:
             self.asked = True
             # The answer is of no use.
@@ -226,7 +228,8 @@ class FdiWaitTrigger(BaseTrigger):
     async def _terminate_if_ended(self) -> None:
         # Airflow calls on_kill as well when another triggerer has taken over from a stalled one.
         state = await task_instance_state_async(self.task_instance)
-        if not user_ended_deferred_task(state):
+        waited_for_end = all(wait.until == ENDED for wait in self._waits)
+        if not user_ended_deferred_task(state, waited_for_end=waited_for_end):
             self.log.info("Not terminating the run: the task instance is %s", state or "in an unknown state")
             return
         await self._terminate()

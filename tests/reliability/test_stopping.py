@@ -438,13 +438,43 @@ def test_a_task_marked_failed_while_its_run_is_looked_for_has_it_terminated(
     assert status_of(emulator, task) == "CANCELLED"
 
 
-@pytest.mark.parametrize(
-    "state", ["deferred", "scheduled", "queued", "running", "up_for_retry", "removed", None]
-)
+@pytest.mark.parametrize("state", ["deferred", "running", "up_for_retry", "removed", None])
 def test_a_trigger_that_another_took_over_terminates_nothing(
     emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch, state: str | None
 ) -> None:
     kill(Tries(task, "deferrable").until_deferred("ended"), state, monkeypatch, seconds=0.1)
+
+    assert terminations(emulator) == 0
+
+
+@pytest.mark.parametrize("state", ["scheduled", "queued"])
+def test_a_task_that_was_cleared_and_scheduled_again_has_its_run_terminated(
+    emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    kill(Tries(task, "deferrable").until_deferred("ended"), state, monkeypatch, seconds=0.1)
+
+    assert status_of(emulator, task) == "CANCELLED"
+
+
+@pytest.mark.parametrize("state", ["scheduled", "queued"])
+def test_a_task_that_another_triggerer_resumed_at_the_runs_end_has_nothing_terminated(
+    emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    now = Tries(task, "deferrable").until_deferred("ended")
+    emulator.release(task)
+    emulator.add_run(task, execute_status="RUNNING")
+    kill(now, state, monkeypatch, seconds=0.1)
+
+    assert terminations(emulator) == 0
+
+
+@pytest.mark.parametrize("state", ["scheduled", "queued"])
+def test_a_task_that_another_triggerer_resumed_when_the_run_appeared_has_nothing_terminated(
+    emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    emulator.script(task, hold=True, log_delay_ms=1200)
+    now = Tries(task, "deferrable", start_grace=5).until_deferred("located")
+    kill(now, state, monkeypatch, seconds=0.1)
 
     assert terminations(emulator) == 0
 
