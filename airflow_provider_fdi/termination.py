@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Any
 
-from airflow_provider_fdi.runs.wait import boot_time
+from airflow_provider_fdi.runs.clock import boot_time
 from airflow_provider_fdi.version_compat import AirflowTaskTimeout, heartbeat_timeout, task_instance_state
 
 log = logging.getLogger(__name__)

@@ -6,5 +6,6 @@
 ``stop``     ending a run that is ours, and only such a run
 ``wait``     what can be waited for, and the synchronous wait
 ``poller``   one poller for all waits of an event loop
+``clock``    how long a process was away
 ``report``   runs in words: the summary for XCom, the text of a failure
 """

@@ -25,6 +25,7 @@ from airflow_provider_fdi.client.errors import (
 )
 from airflow_provider_fdi.client.models import Listing, Run, Task, TaskStatus
 from airflow_provider_fdi.runs import verdict
+from airflow_provider_fdi.runs.clock import boot_time
 from airflow_provider_fdi.runs.record import Book, RunRecord
 from airflow_provider_fdi.runs.stop import terminate_own_run
 from airflow_provider_fdi.runs.verdict import Outcome, Sighting
@@ -34,7 +35,6 @@ from airflow_provider_fdi.runs.wait import (
     QUIET,
     VISIBLE,
     Wait,
-    boot_time,
     find_in_log,
     for_end_of,
     for_our_run,

@@ -180,11 +180,6 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def boot_time() -> float:
-    """Seconds on a clock that goes on while the process is stopped or the machine is suspended."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
 def server_now(server_time: int | None) -> int:
     """The server's time as it told it; this machine's where an answer had no ``Date`` header."""
     return server_time if server_time is not None else now_ms()
