@@ -1,17 +1,20 @@
-# Everything below needs Python >= 3.10 and make, nothing else: the first target called makes the environment.
+# Needs only make and Python 3.10 or later: whichever target is called first creates the environment.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .SUFFIXES:
 MAKEFLAGS += --no-print-directory
-# Airflow is dozens of processes: none of them shall compile all of it again.
+# If it were set, each of Airflow's many processes would compile Airflow again.
 unexport PYTHONDONTWRITEBYTECODE
 
 LOCKED_AIRFLOW := 3.3.2
 AIRFLOW_VERSION ?= $(LOCKED_AIRFLOW)
 
-# The interpreter that the environment is made from. Looked for when not given.
+# The interpreter for the environment: a path, a command or a version. Found automatically if empty.
 PYTHON ?=
+
+# The extras of this project to install.
+EXTRAS ?= dev
 
 # One environment per Airflow version; the default one is .venv.
 ifeq ($(AIRFLOW_VERSION),$(LOCKED_AIRFLOW))
@@ -21,12 +24,17 @@ VENV ?= .venv-$(AIRFLOW_VERSION)
 endif
 BIN := $(VENV)/bin
 
-# airflow version:Python version, one cell of the matrix each.
+# The cells of the matrix: Airflow version:Python version.
 MATRIX ?= 2.11.0:3.10 3.1.8:3.12 3.3.2:3.11
 
-# Further arguments for pytest, as in: make test PYTEST_ARGS="-k sensor -x"
+# More arguments for pytest, for example: make test PYTEST_ARGS="-k sensor -x"
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
+
+# Empty: `make lock` keeps the versions that are in the file already.
+UPGRADE ?= --upgrade
+
+include tools/env.mk
 
 .PHONY: help
 help: ## this list
@@ -36,75 +44,93 @@ help: ## this list
 	    printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 .PHONY: env
-env: ## the environment (other targets make it by themselves)
-	@python="$(PYTHON)"; \
-	[ -n "$$python" ] || python=$$(tools/find-python.sh) || exit 1; \
-	"$$python" tools/bootstrap.py --venv "$(VENV)" --airflow "$(AIRFLOW_VERSION)"
+env: $(VENV)/installed ## create the environment (other targets do it by themselves)
 
 .PHONY: demo
-demo: env ## emulator, a real Airflow and the batch pipeline over real data, to success
+demo: env ## run the batch pipeline on a real Airflow over real data
 	@$(BIN)/python -m demo.run $(DEMO_ARGS)
 
 .PHONY: ui
-ui: env ## Airflow and the emulator with the example DAGs, left running until Ctrl-C
+ui: env ## run Airflow and the emulator with the example DAGs until Ctrl-C
 	@$(BIN)/python -m demo.ui $(DEMO_ARGS)
 
 .PHONY: test
-test: env lint types ## lint, types and the whole suite but the system tests
+test: env lint types ## lint, types and all tests but the system tests
 	@$(BIN)/python -m pytest tests -m "not system" $(PYTEST_ARGS)
 
+.PHONY: test-one
+test-one: env ## one test file or one test: make test-one T=tests/client/test_cron.py
+	@$(BIN)/python -m pytest '$(or $(T),$(error Which test? Example: make test-one T=tests/client/test_cron.py))' $(PYTEST_ARGS)
+
 .PHONY: test-system
-test-system: env ## real components: killed workers and triggerers, outages, hand-over
+test-system: env ## tests on real Airflow processes: killed workers, triggerers, outages
 	@$(BIN)/python -m pytest tests/system -m system $(PYTEST_ARGS); code=$$?; \
 	if [ $$code -eq 5 ]; then echo "make test-system: no test was run" >&2; fi; \
 	exit $$code
 
 .PHONY: lint
-lint: env ## ruff
+lint: env ## ruff, and import-linter: who may import whom
 	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports --no-logo --no-cache
 
 .PHONY: types
-types: env ## mypy, strict where no Airflow is involved
+types: env ## mypy, strict for the parts without Airflow
 	@$(BIN)/mypy
 
 .PHONY: format
-format: env ## ruff, mending what it can
+format: env ## ruff: format, and fix what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 .PHONY: matrix
-matrix: ## the suite on every cell of MATRIX, then a table
-	@sh tools/matrix.sh $(MATRIX)
+matrix: $(UV_ENV)/bin/python ## the tests on every cell of MATRIX, then a table
+	@table=; failed=0; \
+	for cell in $(MATRIX); do \
+	    airflow=$${cell%%:*}; wanted=$${cell#*:}; note=; \
+	    if ! python=$$($(FIND_PYTHON) "$$wanted" 2>/dev/null); then \
+	        note="  (no Python $$wanted on this machine)"; \
+	        python=$$($(FIND_PYTHON) ">=3.10,<3.13") || exit 1; \
+	    fi; \
+	    have=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	    echo "matrix: Airflow $$airflow on Python $$have$$note"; \
+	    started=$$(date +%s); outcome=passed; \
+	    $(MAKE) matrix-one AIRFLOW_VERSION="$$airflow" PYTHON="$$python" VENV=".venv-$$airflow-py$$have" || \
+	        { outcome=FAILED; failed=1; }; \
+	    table="$$table$$(printf '%-10s %-8s %-8s %4s s%s' "$$airflow" "$$have" "$$outcome" \
+	        "$$(($$(date +%s) - started))" "$$note")|"; \
+	done; \
+	printf '\n%-10s %-8s %-8s %s\n' Airflow Python outcome time; \
+	printf '%s' "$$table" | tr '|' '\n'; \
+	exit $$failed
 
 .PHONY: matrix-one
-matrix-one: env ## the suite on one Airflow: make matrix-one AIRFLOW_VERSION=2.11.0 PYTHON=python3.10
+matrix-one: env ## the tests on one Airflow: make matrix-one AIRFLOW_VERSION=2.11.0 PYTHON=3.10
 	@echo "Airflow $(AIRFLOW_VERSION), $$($(BIN)/python --version)"
 	@$(BIN)/python -m pytest tests -m "not system" $(PYTEST_ARGS)
 
 .PHONY: bench
-bench: ## the figures of README and docs/scaling.md, beside the peers, in one run (in .venv-bench)
-	@python="$(PYTHON)"; \
-	[ -n "$$python" ] || python=$$(tools/find-python.sh) || exit 1; \
-	"$$python" tools/bootstrap.py --venv .venv-bench --extras bench
+bench: ## measure every figure of the README, and other providers (in .venv-bench)
+	@$(MAKE) env VENV=.venv-bench EXTRAS=bench AIRFLOW_VERSION=$(LOCKED_AIRFLOW)
 	@.venv-bench/bin/python benchmarks/run.py
 
 .PHONY: docs
-docs: env ## docs/api.md anew, from the docstrings
+docs: env ## write docs/api.md from the docstrings
 	@$(BIN)/python tools/api_reference.py
 
 .PHONY: package
-package: env ## wheel and sdist in dist/, checked
+package: env ## build wheel and sdist in dist/ and check them
 	@rm -rf dist
-	@$(BIN)/python -m build --installer uv
+	@$(UV) build --quiet --build-constraints $(CONSTRAINTS)
 	@$(BIN)/twine check --strict dist/*
 
 .PHONY: lock
-lock: ## resolve tools/constraints-3.3.txt anew and install it
-	@python="$(PYTHON)"; \
-	[ -n "$$python" ] || python=$$(tools/find-python.sh) || exit 1; \
-	"$$python" tools/bootstrap.py --venv .venv --lock
+lock: $(UV_ENV)/bin/python ## resolve tools/constraints-3.3.txt again; UPGRADE= only adds what is missing
+	@echo "apache-airflow==$(LOCKED_AIRFLOW)" | $(UV) pip compile --quiet $(UPGRADE) pyproject.toml - --extra dev \
+	    --universal --python-version 3.10 --no-annotate --no-emit-package airflow-provider-fdi \
+	    --custom-compile-command "make lock" --output-file $(CONSTRAINTS)
+	@$(MAKE) env
 
 .PHONY: clean
-clean: ## remove environments, caches and what was built
+clean: ## remove environments, caches and built files
 	@rm -rf .venv .venv-* .cache .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Between a worker and the triggerer: deferring, deadlines, and what comes back."""
+"""Defers operators to the triggerer, computes deadlines, and checks the events that come back."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow_provider_fdi.compat import AirflowFailException
+from airflow_provider_fdi.constants import ERROR, READY, TIMEOUT
 from airflow_provider_fdi.exceptions import FdiTriggerEventError
-from airflow_provider_fdi.version_compat import AirflowFailException
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_fdi.runs.wait import Wait
+    from airflow_provider_fdi.runs.waits import Wait
 
 BACKSTOP = 120.0
 """Seconds by which Airflow's own trigger timeout follows the deadline that the trigger keeps by itself."""
 
 
-def chain_of(context: Context) -> int:
-    """``max_tries``: Airflow changes it when a task is cleared, and only then."""
+def clear_generation_of(context: Context) -> int:
+    """The task instance's ``max_tries``, which Airflow changes only when the task is cleared."""
     return int(getattr(context["ti"], "max_tries", 0) or 0)
 
 
 def try_of(context: Context) -> int:
+    """The number of the current try."""
     return int(getattr(context["ti"], "try_number", 1) or 1)
 
 
@@ -38,18 +40,16 @@ def deadline_of(context: Context, limit: timedelta | None) -> float | None:
 
 
 def backstop(deadline: float | None) -> timedelta | None:
-    """How long Airflow itself lets a trigger wait whose own deadline did not come about."""
+    """How long Airflow lets a trigger wait that does not keep its own deadline."""
     return None if deadline is None else timedelta(seconds=max(deadline - time.time(), 0) + BACKSTOP)
 
 
 def check_event(event: Any) -> dict[str, Any]:
-    """The event of a trigger, if it is one that is known; ``ready`` and ``timeout`` are left to the caller.
+    """Return the event of a trigger if its status is ``ready`` or ``timeout``.
 
-    :raises AirflowFailException: waiting failed in a way that no retry can mend.
-    :raises FdiTriggerEventError: anything else.
+    :raises AirflowFailException: waiting failed with a permanent error.
+    :raises FdiTriggerEventError: waiting failed with another error, or the event is not known.
     """
-    from airflow_provider_fdi.triggers.fdi import ERROR, READY, TIMEOUT
-
     if isinstance(event, Mapping):
         if event.get("status") in (READY, TIMEOUT):
             return dict(event)
@@ -70,16 +70,17 @@ def defer_for(
     terminate_on_kill: bool = False,
 ) -> NoReturn:
     """Defer ``operator`` until all waits are over; resumes in ``execute_complete``."""
-    from airflow_provider_fdi.triggers.fdi import FdiWaitTrigger
+    # Deferred: loads the triggers' base class and the poller.
+    from airflow_provider_fdi.triggers.wait import FdiWaitTrigger
 
     client = operator.hook.get_conn()
     operator.defer(
         trigger=FdiWaitTrigger(
             fdi_conn_id=operator.fdi_conn_id,
-            # Resolved here, so that tasks in the same place share one poller however they named it.
+            # Resolved here, so that tasks on the same instance share one poller however they named it.
             project_id=client.project_id,
             instance_id=client.instance_id,
-            waits=[wait.to_args() for wait in waits],
+            waits=[wait.to_json() for wait in waits],
             poll_interval=poll_interval,
             poll_failure_timeout=poll_failure_timeout,
             deadline=deadline,

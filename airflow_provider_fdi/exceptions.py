@@ -1,87 +1,116 @@
-"""Failures of tasks that are about FDI's work rather than about calling FDI (those are ``client.errors``).
+"""Every failure that a DAG author can meet.
 
-All of them are ``AirflowException``, so that ``retries`` and ``soft_fail`` apply.
+Failed calls to FDI are :class:`FdiError` and its subclasses, which come from the client. What an operator or
+the sensor finds out about FDI's work is an :class:`FdiTaskFailure`: an ``AirflowException``, so that
+``retries`` and ``soft_fail`` apply.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from airflow_provider_fdi.version_compat import AirflowException, AirflowFailException
+from airflow_provider_fdi.client.errors import (
+    FdiArgumentError,
+    FdiAuthError,
+    FdiConflictError,
+    FdiConnectionError,
+    FdiError,
+    FdiInvalidRequestError,
+    FdiNotFoundError,
+    FdiPermissionError,
+    FdiProtocolError,
+    FdiResponseError,
+    FdiServerError,
+    FdiThrottledError,
+    is_permanent,
+)
+from airflow_provider_fdi.compat import AirflowException, AirflowFailException
 
-if TYPE_CHECKING:
-    from airflow_provider_fdi.client.errors import FdiError
+__all__ = [
+    "FdiAlreadyExists",
+    "FdiArgumentError",
+    "FdiAuthError",
+    "FdiBatchFailed",
+    "FdiConflictError",
+    "FdiConnectionError",
+    "FdiDataGateFailed",
+    "FdiDatasourceUnreachable",
+    "FdiError",
+    "FdiInvalidRequestError",
+    "FdiNotFoundError",
+    "FdiPermissionError",
+    "FdiProtocolError",
+    "FdiResponseError",
+    "FdiRunFailed",
+    "FdiServerError",
+    "FdiTaskBusy",
+    "FdiTaskFailure",
+    "FdiThrottledError",
+    "FdiTimeout",
+    "FdiTriggerEventError",
+    "fail_without_retry",
+    "is_permanent",
+]
 
 
-class FdiRunFailed(AirflowException):
+class FdiTaskFailure(AirflowException):
+    """An operator or the sensor fails although FDI answered its requests: the base of the classes below."""
+
+
+class FdiRunFailed(FdiTaskFailure):
     """A run ended as ERROR or CANCELLED, or in a state that this version does not know."""
 
 
-class FdiDataGateFailed(AirflowException):
+class FdiDataGateFailed(FdiTaskFailure):
     """A run succeeded, but moved too few rows (``min_rows``) or too many dirty ones (``max_dirty_rows``)."""
 
 
-class FdiTaskBusy(AirflowException):
+class FdiTaskBusy(FdiTaskFailure):
     """Another run is in progress and ``if_running="fail"``, or a task is started that must be stopped."""
 
 
-class FdiTimeout(AirflowException):
-    """What was waited for did not come about in time."""
+class FdiTimeout(FdiTaskFailure):
+    """What the task waited for did not happen in time."""
 
 
-class FdiBatchFailed(AirflowException):
+class FdiBatchFailed(FdiTaskFailure):
     """Some tasks of a batch could not be started or stopped."""
 
 
-class FdiDatasourceUnreachable(AirflowException):
+class FdiDatasourceUnreachable(FdiTaskFailure):
     """FDI cannot connect to a data source."""
 
 
-class FdiAlreadyExists(AirflowException):
-    """What should be created is there already, and ``if_exists="fail"``."""
+class FdiAlreadyExists(FdiTaskFailure):
+    """The task or schedule to be created exists already, and ``if_exists="fail"``."""
 
 
-class FdiTriggerEventError(AirflowException):
-    """A trigger ended with an event that this operator does not know: never taken for a success."""
+class FdiTriggerEventError(FdiTaskFailure):
+    """A trigger ended with an event that the operator does not know; it never counts as success."""
 
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def ends_at_once_if_hopeless(method: F) -> F:
-    """Let what no retry can mend end the task at once, with the service's own words.
+def fail_without_retry(method: F) -> F:
+    """Turn permanent errors into ``AirflowFailException``, which ends the task without retries.
 
-    Refused requests, missing permission, no such task or instance and wrong credentials become
-    ``AirflowFailException``, chained from the ``FdiError`` if anything was sent. Every other ``FdiError``
-    passes through.
+    Refused arguments and requests, missing permission, wrong credentials, and tasks or instances that do not
+    exist are permanent. The message stays the service's own; if a request was sent, the ``FdiError`` is the
+    cause. Every other ``FdiError`` passes through, so that retries apply.
     """
 
     @wraps(method)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        from airflow_provider_fdi.client.errors import FdiError
-
         try:
             return method(*args, **kwargs)
         except FdiError as error:
-            if no_retry_mends(error):
-                # What was refused here, before anything was sent, has no story to tell.
-                sent = getattr(error, "status", None) is not None
-                raise AirflowFailException(str(error)) from (error if sent else None)
-            raise
+            if not is_permanent(error):
+                raise
+            # A refused argument needs no traceback: nothing was sent, and the message says it all.
+            cause = None if isinstance(error, FdiArgumentError) else error
+            raise AirflowFailException(str(error)) from cause
 
     return cast("F", wrapper)
-
-
-def no_retry_mends(error: FdiError) -> bool:
-    """Whether a failure of the service's or of ours speaks of the request, not of the moment."""
-    from airflow_provider_fdi.client.errors import (
-        FdiAuthError,
-        FdiInvalidRequestError,
-        FdiNotFoundError,
-        FdiPermissionError,
-    )
-
-    final = (FdiAuthError, FdiInvalidRequestError, FdiNotFoundError, FdiPermissionError)
-    return isinstance(error, final)

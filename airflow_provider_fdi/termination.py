@@ -1,8 +1,8 @@
-"""Whether a run is terminated when Airflow ends the task process or the trigger that waits for it.
+"""Decides whether a run is terminated when Airflow ends the task's process or the trigger that waits for it.
 
-Airflow calls ``on_kill`` for many reasons and names none: a user marked the task or cleared it, but also a
-lost heartbeat, a newer try, a drained worker. A run is terminated only if somebody wanted that; if the reason
-cannot be known, the run goes on.
+Airflow calls ``on_kill`` for many reasons and does not say which: a user marked or cleared the task, but also
+a lost heartbeat, a newer try, a drained worker. A run is terminated only if a user wanted that; if the reason
+cannot be found out, the run goes on.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import threading
 import time
 from typing import Any
 
-from airflow_provider_fdi.runs.clock import boot_time
-from airflow_provider_fdi.version_compat import AirflowTaskTimeout, heartbeat_timeout, task_instance_state
+from airflow_provider_fdi.clock import boot_time
+from airflow_provider_fdi.compat import AirflowTaskTimeout, heartbeat_timeout, task_instance_state
 
 log = logging.getLogger(__name__)
 
@@ -22,12 +22,12 @@ STATE_TIMEOUT = 1.5
 """Seconds to wait for Airflow's answer; all of ``on_kill`` has 5 s before Airflow sends SIGKILL."""
 
 ENDED_BY_USER = frozenset({"restarting", "success", "skipped"})
-"""States of a task instance whose running try a user, or the DAG run's timeout, has ended: ``restarting`` is
-a cleared one. Every other end of a process leads to ``up_for_retry`` or ``failed``, or leaves ``running``."""
+"""States of a task instance whose running try was ended by a user or by the DAG run's timeout: ``restarting``
+means cleared. Every other end of a process leads to ``up_for_retry`` or ``failed``, or leaves ``running``."""
 
 ENDED_BY_USER_WHILE_DEFERRED = frozenset({"none", "failed", "success", "skipped"})
-"""The same for a deferred one: ``none`` is a cleared one, and there is no heartbeat whose loss could lead to
-``failed``. In any other state another triggerer has it, or it was resumed."""
+"""The same for a deferred one: ``none`` means cleared, and there is no heartbeat whose loss could lead to
+``failed``. In any other state another triggerer has taken over, or the task was resumed."""
 
 CLEARED_OR_RESUMED = frozenset({"scheduled", "queued"})
 
@@ -74,8 +74,8 @@ def ask_state(task_instance: Any, timeout: float = STATE_TIMEOUT) -> str | None:
         try:
             answer.append(task_instance_state(task_instance))
         except Exception:
-            # Whatever it is, there is no answer; why stands in the log.
-            log.warning("Airflow did not tell the state of the task instance", exc_info=True)
+            # Any error means that there is no answer.
+            log.warning("Airflow did not return the state of the task instance", exc_info=True)
 
     thread = threading.Thread(target=ask, name="fdi-task-state", daemon=True)
     thread.start()
@@ -84,7 +84,7 @@ def ask_state(task_instance: Any, timeout: float = STATE_TIMEOUT) -> str | None:
 
 
 class Contact:
-    """When Airflow last confirmed that the task instance of this process is running."""
+    """Keeps track of when Airflow last confirmed that the task instance of this process is running."""
 
     def __init__(self, task_instance: Any) -> None:
         self.task_instance = task_instance

@@ -1,4 +1,4 @@
-"""What single calls and imports cost, each in a process of its own.
+"""Measures single calls and imports, each in a separate process.
 
 python -m benchmarks.calls get_task URL            µs a call: this client, bare requests, the official SDK
 python -m benchmarks.calls start URL PARALLEL      starting 1,000 tasks: seconds
@@ -26,7 +26,7 @@ def client(url: str) -> Any:
 
 
 def get_task(url: str) -> dict[str, float]:
-    """The median of rounds that take turns, so that what else the machine does hits all of them alike."""
+    """Medians of alternating rounds, so that other load on the machine affects all clients alike."""
     import requests
     from huaweicloudsdkcore.auth.credentials import BasicCredentials
     from huaweicloudsdkroma.v2 import RomaClient, ShowTaskRequest

@@ -1,9 +1,9 @@
-"""A stand-in for FDI, Airbyte and dbt Cloud that costs next to nothing and counts what it is asked.
+"""Simulates FDI, Airbyte and dbt Cloud with as little CPU as possible, and counts the requests.
 
     python -m benchmarks.service      prints the port it listens on, then serves until its stdin is closed
 
-Jobs are numbered 0 … n-1; each runs until the moment that ``ends`` names. FDI's rows are as long as the real
-ones. Answers leave after ``latency`` seconds, however many are under way. Settings and counters: ``/bench``.
+Jobs are numbered 0 … n-1; each runs until its time in ``ends``. FDI's rows are as long as the real ones.
+Answers are sent after ``latency`` seconds, however many are in flight. Settings and counters: ``/bench``.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ DBT = re.compile(r"/api/v2/accounts/1/runs/(\d+)/")
 
 
 class Jobs:
-    """What all answers are made from."""
+    """The state that all answers are built from."""
 
     def __init__(self) -> None:
         self.started = int(time.time()) - 60
-        """When all jobs began, in seconds since the epoch."""
+        """Start time of all jobs, in seconds since the epoch."""
         self.set_up(1, 0.0)
 
     def set_up(self, count: int, latency: float) -> None:
@@ -107,7 +107,7 @@ class Jobs:
 
 
 class Connection(asyncio.Protocol):
-    """HTTP/1.1 with keep-alive, and no more of it than the clients measured here use."""
+    """HTTP/1.1 with keep-alive, reduced to what the measured clients use."""
 
     def __init__(self, jobs: Jobs) -> None:
         self.jobs = jobs
@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
 
 
 def reply(jobs: Jobs, path: str, query: str, body: bytes) -> tuple[str, str]:
-    """Which operation a request is, and the answer."""
+    """Returns the kind of a request, as it is counted, and the answer."""
     if found := AIRBYTE.fullmatch(path):
         i = int(found[1])
         state = "succeeded" if jobs.is_over(i) else "running"
@@ -185,7 +185,7 @@ def reply(jobs: Jobs, path: str, query: str, body: bytes) -> tuple[str, str]:
 
 
 def control(jobs: Jobs, order: dict[str, object]) -> str:
-    """``{"set_up": [count, latency]}``, ``{"ends": [times]}``, ``{"clear": true}``; answers the counters."""
+    """Obeys ``{"set_up": [count, latency]}``, ``{"ends": […]}`` or ``{"clear": true}``; returns counters."""
     if "set_up" in order:
         jobs.set_up(*order["set_up"])  # type: ignore[misc]
     if "ends" in order:
@@ -207,7 +207,7 @@ async def serve() -> None:
     jobs = Jobs()
     server = await loop.create_server(lambda: Connection(jobs), "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
-    # Ends with whoever started it.
+    # Until standard input is closed, at the latest by the end of the process that started this one.
     await loop.run_in_executor(None, sys.stdin.read)
 
 

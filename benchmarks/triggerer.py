@@ -1,10 +1,10 @@
-"""One triggerer under load, in a process of its own: Airflow's real TriggerRunner, without its database.
+"""Measures one triggerer under load: Airflow's real TriggerRunner, without its database.
 
     python -m benchmarks.triggerer '{"kind": "fdi", "waits": 1000, …}'      prints one JSON object
 
-``kind``: ``fdi`` (this provider), ``airbyte``, ``dbt``, or ``idle``, a trigger that does nothing and is what
-the others are compared with. The waits begin together, are left alone for some intervals, and then end, all
-at once or spread over one interval.
+``kind``: ``fdi`` (this provider), ``airbyte``, ``dbt``, or ``idle``, a trigger that does nothing and serves
+as the baseline. All waits start together, wait for some intervals, and then end, all at once or spread over
+one interval.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 WARM_UP = 3
-"""Waits that run first, so that what a process loads once is not counted for each wait."""
+"""Waits that run first, so that memory needed only once per process is not counted as that of the waits."""
 BEAT = 0.005
 
 _out = os.dup(1)
@@ -46,13 +46,13 @@ def prepare_environment(url: str) -> None:
         ),
         "_AIRFLOW_PROCESS_CONTEXT": "client",
     }
-    # What is logged costs everybody the same here: it goes nowhere.
+    # Log output is discarded for all providers alike.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def trigger_factory(kind: str, since: int) -> Callable[[int, float], Any]:
-    """Makes the trigger for job ``i``, which looks at it every ``interval`` seconds."""
+    """Returns a function that creates the trigger for job ``i``, polling every ``interval`` seconds."""
     if kind == "fdi":
         from airflow_provider_fdi.triggers.fdi import FdiWaitTrigger
 
@@ -62,14 +62,14 @@ def trigger_factory(kind: str, since: int) -> Callable[[int, float], Any]:
                 "fdi_conn_id": "fdi_default",
                 "project_id": "p" * 32,
                 "instance_id": "i" * 32,
-                "waits": [job | {"until": "ended", "since": since}],
+                "waits": [job | {"kind": "run_ends", "started": since}],
                 "poll_interval": interval,
                 "poll_failure_timeout": 600.0,
                 "deadline": None,
-                "record": job | {"run_time": since, "chain": 0, "try_number": 1},
+                "record": job | {"run_time": since, "clear_generation": 0, "try_number": 1},
                 "terminate_on_kill": True,
             }
-            # Each has strings of its own, as when they come from the database.
+            # Through JSON, so that triggers share no strings: as if they came from the database.
             return FdiWaitTrigger(**json.loads(json.dumps(arguments)))
 
         return fdi
@@ -104,7 +104,7 @@ def trigger_factory(kind: str, since: int) -> Callable[[int, float], Any]:
 
 
 def take_tls_from_dbt() -> None:
-    """The stand-in speaks no TLS; without it, each of dbt Cloud's polls is cheaper than it really is."""
+    """Makes dbt Cloud's hook use HTTP: the simulated service has no TLS. Its polls get cheaper by that."""
     from airflow.providers.dbt.cloud.hooks.dbt import DbtCloudHook
 
     original = DbtCloudHook.get_request_url_params
@@ -117,7 +117,7 @@ def take_tls_from_dbt() -> None:
 
 
 class Timed(deque[Any]):
-    """In place of the runner's queue of events, which it empties every second: keeps when each came."""
+    """Replaces the runner's queue of events and records when each event arrived."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class Timed(deque[Any]):
 
 
 class Stalls:
-    """The longest time for which the event loop answered nobody (s)."""
+    """The longest time (s) for which the event loop was blocked."""
 
     def __init__(self) -> None:
         self.longest = 0.0
@@ -150,7 +150,7 @@ class Stalls:
 
 
 def memory() -> int:
-    """Bytes that this process alone holds."""
+    """Bytes of memory that belong to this process alone."""
     gc.collect()
     with open("/proc/self/smaps_rollup") as lines:
         return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) * 1024
@@ -207,7 +207,7 @@ async def measure(order: dict[str, Any]) -> dict[str, Any]:
     result["start_up_took"] = time.time() - started - 1.5 * interval
     result["stall_start_up"] = stalls.longest
 
-    # From the middle between two polls, so that each interval that is measured has one.
+    # Start halfway between two polls, so that each measured interval contains exactly one.
     last = (await asyncio.to_thread(service))["last"]
     await asyncio.sleep((last + interval / 2 - time.time()) % interval)
     await asyncio.to_thread(service, clear=True)
@@ -217,7 +217,7 @@ async def measure(order: dict[str, Any]) -> dict[str, Any]:
     seen = await asyncio.to_thread(service, clear=True)
     result["requests_per_interval"] = sum(seen["requests"].values()) / order["steady"]
 
-    # Without the beat, whose own work is as much as that of a good trigger.
+    # Not while stalls are measured: that alone uses as much CPU as an efficient trigger.
     cpu = time.process_time()
     await asyncio.sleep(order["steady"] * interval)
     result["cpu_per_interval"] = (time.process_time() - cpu) / order["steady"]
@@ -244,7 +244,7 @@ async def measure(order: dict[str, Any]) -> dict[str, Any]:
                 late[len(late) // 2],
                 late[int(len(late) * 0.95)],
             )
-            result["all_told_after"] = max(events.times.values()) - now
+            result["last_event_after"] = max(events.times.values()) - now
     return result
 
 
@@ -253,7 +253,7 @@ def main() -> None:
     prepare_environment(order["url"])
     result = asyncio.run(measure(order))
     os.write(_out, json.dumps(result).encode() + b"\n")
-    # Thousands of waits that are left need no orderly end.
+    # Skips the clean-up of thousands of remaining waits.
     os._exit(0)
 
 

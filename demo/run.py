@@ -1,9 +1,8 @@
-"""``make demo``: the batch pipeline of the examples on a real Airflow, over real data, to success.
+"""``make demo``: runs the example DAG `fdi_batch_pipeline` on a real Airflow, over real data.
 
-Starts a local FDI service over two SQLite databases, a whole Airflow, and the DAG `fdi_batch_pipeline`,
-which moves 336,776 flights from an operational database into a warehouse. Says what it does, ends with a
-table of what happened, ends its processes. Exits 0 only if the DAG succeeded and the warehouse holds
-exactly the same flights.
+Starts a local FDI service over two SQLite databases, a whole Airflow, and the DAG, which copies 336,776
+flights from an operational database into a warehouse. Prints each step and a table of the results, and ends
+all processes. Exits 0 only if the DAG succeeded and the warehouse holds exactly the same flights.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from typing import Any
 
 from airflow_provider_fdi.emulator.handle import EmulatorError
 from demo import flights
+from demo.airflow_api import FINISHED_RUN, StackError
 from demo.scene import EXAMPLE_DAGS, ROOT, Scene
-from demo.stack import FINISHED_RUN, StackError
 
 FOLDER = ROOT / ".demo" / "demo"
 
 
 class Failed(Exception):
-    """The demo ran, and what came out is wrong."""
+    """The demo ran, and its result is wrong."""
 
 
 class Narrator:
-    """Prints lines with the seconds since the beginning."""
+    """Prints lines with the seconds since the start."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -42,20 +41,20 @@ class Narrator:
 
 
 def follow(scene: Scene, dag_id: str, run_id: str, say: Narrator, timeout: float) -> str:
-    """Tells of every task that changes its state; returns the DAG run's final state."""
+    """Prints every change of a task's state and returns the DAG run's final state."""
     assert scene.stack is not None
     api = scene.stack.api
-    told: dict[tuple[str, int], str] = {}
+    printed: dict[tuple[str, int], str] = {}
     deadline = time.monotonic() + timeout
     while True:
         scene.stack.check_alive()
-        # Asked for before the tasks, so that the last changes are told before the end is.
+        # Before the tasks, so that their last changes are printed before the run ends.
         state = str(api.run(dag_id, run_id)["state"])
         for task in sorted(api.tasks(dag_id, run_id), key=lambda t: t["start_date"] or "~"):
             key = (task["task_id"], task["map_index"])
-            if task["state"] in (None, "scheduled", "queued") or told.get(key) == task["state"]:
+            if task["state"] in (None, "scheduled", "queued") or printed.get(key) == task["state"]:
                 continue
-            told[key] = task["state"]
+            printed[key] = task["state"]
             name = task["task_id"] if task["map_index"] < 0 else f"{task['task_id']}[{task['map_index']}]"
             again = f" (try {task['try_number']})" if task["try_number"] > 1 else ""
             say(f"  {name}: {task['state']}{again}")
@@ -67,7 +66,7 @@ def follow(scene: Scene, dag_id: str, run_id: str, say: Narrator, timeout: float
 
 
 def service_runs(scene: Scene) -> list[dict[str, Any]]:
-    """All runs that the FDI service itself has on record."""
+    """Returns all runs in the FDI service's own log."""
     from airflow_provider_fdi.client import FdiClient, StaticTokenAuth
 
     fdi = scene.emulator
@@ -109,7 +108,7 @@ def demo(scene: Scene, dag_id: str, say: Narrator, timeout: float) -> None:
     runs = service_runs(scene)
     if len(runs) != 1:
         raise Failed(
-            f"The service was to run one task once, and ran: {[(r['task'], r['run'].run_id) for r in runs]}"
+            f"Expected one run in the service's log, found: {[(r['task'], r['run'].run_id) for r in runs]}"
         )
     run, read = runs[0]["run"], runs[0]["read"]
     source_rows = flights.count(scene.operational, flights.SOURCE_TABLE)
@@ -129,7 +128,7 @@ def demo(scene: Scene, dag_id: str, say: Narrator, timeout: float) -> None:
                 ("duration", "-" if run.spend_time is None else f"{run.spend_time / 1000:.1f} s"),
                 (f"SQL: rows in {flights.SOURCE_TABLE} (operational)", number(source_rows)),
                 (f"SQL: rows in {flights.TARGET_TABLE} (warehouse)", number(target_rows)),
-                ("SQL: flights in one but not the other", number(different)),
+                ("SQL: flights in only one of them", number(different)),
             ]
         ),
         flush=True,
@@ -147,7 +146,7 @@ def main() -> int:
     )
     parser.add_argument("--dag", default="fdi_batch_pipeline", help="the DAG to run")
     parser.add_argument("--dags", type=Path, default=EXAMPLE_DAGS, help="the DAG folder")
-    parser.add_argument("--timeout", type=float, default=150, help="seconds that the DAG may take")
+    parser.add_argument("--timeout", type=float, default=150, help="seconds until the DAG must have ended")
     args = parser.parse_args()
 
     # A terminated demo ends its processes too.

@@ -1,6 +1,6 @@
-"""What ``make demo`` and ``make ui`` have in common: two databases, the FDI service over them, an Airflow.
+"""Sets up what ``make demo`` and ``make ui`` share: two databases, the FDI service over them, an Airflow.
 
-Airflow finds in its environment the connection `fdi_default` and the variables that the example DAGs use:
+Airflow gets the connection `fdi_default` and the variables that the example DAGs use:
 
     fdi_source_datasource_id, fdi_target_datasource_id   the two data sources, as FDI knows them
     fdi_warehouse_url                                    the warehouse as SQLAlchemy URL
@@ -27,10 +27,10 @@ TARGET_DATASOURCE_ID = "f0e1d2c3b4a5968778695a4b3c2d1e0f"
 
 
 class Scene:
-    """Everything the demo needs, below one folder. `stop` ends every process that `start` began.
+    """Everything the demo needs, in one folder. `stop` ends every process that `start` started.
 
-    editable: the connection and the variables are in Airflow's database, where the UI shows and changes them,
-        instead of in its environment.
+    editable: keep the connection and the variables in Airflow's database, where the UI can show and change
+        them, instead of in Airflow's environment.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Scene:
         self.stack: Stack | None = None
 
     def start(self, say: Callable[[str], None]) -> None:
-        """Data, service, Airflow; `say` is told about each. Raises StackError, PortInUse, DataError."""
+        """Creates the data and starts the service and Airflow. Raises StackError, PortInUse, DataError."""
         if self._airflow_port is not None:
             check_port(self._airflow_port, "Airflow")
         if self._emulator_port:
@@ -65,7 +65,7 @@ class Scene:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
 
-        # Airflow takes seconds to import itself on one core; the data is made on the other meanwhile.
+        # Importing Airflow keeps one core busy for seconds; meanwhile the data is created on the other.
         self.stack = Stack(
             self.folder / "airflow", self._dags, api_port=self._airflow_port, paused=self._paused
         )
@@ -128,7 +128,7 @@ class Scene:
 
 
 def airflow_environment(emulator: FdiEmulator, warehouse: Path) -> dict[str, str]:
-    """Connection and variables that the example DAGs use."""
+    """Returns the connection and variables that the example DAGs use, as environment variables."""
     return {
         "AIRFLOW_CONN_FDI_DEFAULT": emulator.connection_json(),
         "AIRFLOW_VAR_FDI_SOURCE_DATASOURCE_ID": SOURCE_DATASOURCE_ID,
@@ -138,7 +138,7 @@ def airflow_environment(emulator: FdiEmulator, warehouse: Path) -> dict[str, str
 
 
 def connection_fields(emulator: FdiEmulator) -> dict[str, Any]:
-    """The connection for Airflow's API. The port stands alone: the UI's test button wants one that is set."""
+    """Returns the connection for Airflow's API, with a separate port: the UI's test button requires one."""
     fields = emulator.connection()
     host, _, port = str(fields["host"]).rpartition(":")
     return {**fields, "host": host, "port": int(port)}

@@ -1,4 +1,4 @@
-"""``make ui``: Airflow and the FDI emulator with all example DAGs, left running until Ctrl-C."""
+"""``make ui``: runs Airflow and the FDI emulator with all example DAGs until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from pathlib import Path
 
 from airflow_provider_fdi.emulator.handle import EmulatorError
 from demo import flights
+from demo.airflow_api import StackError
 from demo.run import Narrator
 from demo.scene import EXAMPLE_DAGS, ROOT, Scene
-from demo.stack import PortInUse, StackError
+from demo.stack import PortInUse
 
 FOLDER = ROOT / ".demo" / "ui"
 
 
 def interrupt_once(*_: object) -> None:
-    """Ctrl-C ends everything; pressed again, it does not disturb that."""
+    """Stops on the first Ctrl-C and ignores further ones, so that they do not interrupt the clean-up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise KeyboardInterrupt
 
@@ -49,8 +50,8 @@ def main() -> int:
             f"  FDI emulator   {scene.emulator.url}\n"
             f"  DAGs           {args.dags}\n"
             f"  logs, data     {FOLDER}\n\n"
-            "Trigger a DAG to see it run; the connection fdi_default can be looked at, changed and tested.\n"
-            "Ctrl-C ends everything.\n",
+            "Trigger a DAG to see it run. You can view, change and test the connection fdi_default.\n"
+            "Press Ctrl-C to stop.\n",
             flush=True,
         )
         while True:
@@ -62,7 +63,7 @@ def main() -> int:
     except (StackError, EmulatorError, flights.DataError) as error:
         print(f"\n{error}", file=sys.stderr)
         if isinstance(error, PortInUse):
-            print('As in: make ui DEMO_ARGS="--airflow-port 8090 --emulator-port 8775"', file=sys.stderr)
+            print('Example: make ui DEMO_ARGS="--airflow-port 8090 --emulator-port 8775"', file=sys.stderr)
         outcome = 1
     finally:
         scene.stop()

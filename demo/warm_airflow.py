@@ -1,12 +1,11 @@
-"""A process that has imported Airflow once and forks its components from itself.
+"""Imports Airflow once and forks Airflow's components from that process.
 
-Importing Airflow costs every process five to ten seconds of CPU; four components on two cores pay that as
-half a minute. Forked from one warm parent they start at once, and are real processes all the same: each
-leads a session of its own, runs the ordinary ``airflow`` command line, and can be killed and started again
-by itself.
+Importing Airflow takes each process five to ten seconds of CPU, which is half a minute for four components on
+two cores. Forked components start at once and are still real processes: each leads its own session, runs the
+ordinary ``airflow`` command line, and can be killed and started again separately.
 
-Commands come in on standard input and are answered on standard output, one JSON object a line. When
-standard input ends, which it does however the caller died, everything started here is killed.
+Reads commands from standard input and answers them on standard output, one JSON object per line. When
+standard input ends, which happens even if the caller was killed, everything started here is killed.
 """
 
 from __future__ import annotations
@@ -40,9 +39,9 @@ PRELOADED = [
 
 
 def preload() -> None:
-    """Imports what the components import. Nothing here may open the database or start a thread."""
+    """Imports what the components need. None of it may open the database or start a thread."""
     for name in PRELOADED:
-        # A module that another Airflow version does not have is imported by whoever needs its successor.
+        # Not every Airflow version has all of them.
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(name)
 
@@ -72,12 +71,12 @@ def fork(argv: list[str], log: str, env: dict[str, str], answers: int) -> int:
 
 
 def run_airflow(argv: list[str]) -> int:
-    # The answers to the caller went to a copy of the original standard output; from here on it is the log.
+    # Standard output is the log now: the caller's answers go to a copy of the original one.
     sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
     sys.argv = ["airflow", *argv]
     try:
         if argv == ["initdb"]:
-            # `airflow db migrate` replays history; on an empty database the tables are made at once.
+            # Faster on an empty database than `airflow db migrate`, which runs all migrations.
             from airflow.utils.db import initdb
 
             initdb()
@@ -91,7 +90,7 @@ def run_airflow(argv: list[str]) -> int:
 
 
 def reap(exited: dict[int, int]) -> None:
-    """Collects the children that ended; negative codes are signals, as in subprocess."""
+    """Records the exit codes of children that have ended; negative codes are signals, as in subprocess."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -128,6 +127,6 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    # Ctrl-C in a terminal reaches this process too; when to stop is for the caller to say.
+    # Ctrl-C in a terminal reaches this process too, but the caller decides when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     serve()

@@ -1,8 +1,8 @@
-"""The whole life of an FDI task: create, schedule, start, run and wait, check, stop.
+"""The whole life cycle of an FDI task: create, schedule, start, run and wait, check, stop.
 
-Moves the table ``flights`` of an operational database into ``dwh_flights`` of a warehouse, whose columns have
-other names. Needs the connection ``fdi_default`` and the Airflow variables ``fdi_source_datasource_id`` and
-``fdi_target_datasource_id``; ``make demo`` brings all of it.
+Moves the table ``flights`` from an operational database to ``dwh_flights`` in a warehouse, where the columns
+have different names. Needs the connection ``fdi_default`` and the Airflow variables
+``fdi_source_datasource_id`` and ``fdi_target_datasource_id``; ``make demo`` sets all of this up.
 """
 
 from __future__ import annotations
@@ -100,9 +100,9 @@ with DAG(
 
     @task
     def check(record: dict[str, Any]) -> str:
-        """Look at what the run did before anything is built on it."""
+        """Check the result of the run before anything uses it."""
         if record["status"] != "SUCCESS" or record["dirty_rows"]:
-            raise ValueError(f"not what was expected of this run: {record}")
+            raise ValueError(f"unexpected result of the run: {record}")
         return f"{record['rows']} rows, {record['bytes']} bytes in {record['duration_ms'] / 1000:.1f} s"
 
     stop = FdiBatchOperator(task_id="stop", action="stop", fdi_task_ids=[create.output])

@@ -1,8 +1,7 @@
-"""A composite task (change data capture) for as long as something needs it, and no longer.
+"""Keep a composite task (change data capture) running only for as long as it is needed.
 
-Setup creates the task and starts it; the sensor waits until it is healthy: a composite task never ends,
-so "started and executing" is what there is to wait for. Teardown stops and deletes it, also when the
-work in between failed.
+The setup creates the task and starts it. A composite task never ends, so the sensor waits until it is started
+and executing. The teardown stops and deletes it, even if the work in between failed.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ with DAG(
 
     @task
     def use_fresh_data() -> None:
-        """Whatever needs the target to follow the source."""
+        """Placeholder for work that needs the target to follow the source."""
 
     stop = FdiBatchOperator(task_id="stop", action="stop", fdi_task_ids=[create.output])
     delete = FdiDeleteTaskOperator(task_id="delete", fdi_task_id=create.output, missing_ok=True)

@@ -1,10 +1,9 @@
-"""A DAG that FDI starts: it runs whenever FDI has finished a run of a task, by its own schedule or by anyone.
+"""A DAG that runs whenever FDI has finished a run of a task, no matter who or what started that run.
 
-The asset is what the FDI task brings. Its watcher looks at FDI and makes every successful run an event of the
-asset, with the run's record: which run, how many rows, when. Between runs no worker is busy. Needs Airflow 3;
-the task is named by the Airflow variable ``fdi_watched_task`` in the environment
-(``AIRFLOW_VAR_FDI_WATCHED_TASK``), or is ``flights_every_minute``, which the DAG
-``fdi_wait_for_scheduled_run`` creates.
+The asset stands for the data that the FDI task loads. Its watcher polls FDI and turns every successful run
+into an asset event with the run record: which run, how many rows, when. Between runs no worker is busy. Needs
+Airflow 3. The environment variable ``AIRFLOW_VAR_FDI_WATCHED_TASK`` names the FDI task; the default is
+``flights_every_minute``, which the DAG ``fdi_wait_for_scheduled_run`` creates.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from airflow.sdk import DAG, Asset, AssetWatcher, task
 
 from airflow_provider_fdi.triggers.fdi import FdiRunEventTrigger
 
-# A watcher is made when the file is parsed: there is no run yet in which a template could be rendered.
+# The watcher is created when the file is parsed. There is no DAG run then, so templates cannot be used.
 WATCHED = os.environ.get("AIRFLOW_VAR_FDI_WATCHED_TASK", "flights_every_minute")
 
 flights = Asset(
@@ -41,7 +40,7 @@ with DAG(
 
     @task
     def report(triggering_asset_events: Any = None) -> list[dict[str, Any]]:
-        """Whatever follows the load. Several runs may have ended before this DAG came to run."""
+        """Placeholder for work after the load. Several runs may have ended before this DAG run started."""
         records = [event.extra["payload"] for event in triggering_asset_events[flights]]
         for record in records:
             print(f"run {record['fdi_run_id']}: {record['rows']} rows, {record['dirty_rows']} dirty rows")

@@ -1,4 +1,4 @@
-"""Many FDI tasks from a list, by dynamic task mapping: one for each airline.
+"""Create and run many FDI tasks from a list with dynamic task mapping, one for each airline.
 
 All of them wait in the triggerer, where they share one poller: a thousand waits cost two requests
 per interval.
@@ -34,7 +34,7 @@ with DAG(
 
     @task
     def plan() -> list[dict[str, Any]]:
-        """The arguments of each task; a real DAG reads them from a table or a file."""
+        """Return the arguments of each task; a real DAG would read them from a table or a file."""
         return [
             {
                 "fdi_task_name": f"flights_of_{carrier}",
@@ -72,7 +72,7 @@ with DAG(
 
     @task
     def total(records: list[dict[str, Any]]) -> int:
-        """Rows that all runs have moved together."""
+        """Return the total number of rows moved by all runs."""
         return sum(record["rows"] for record in records)
 
     stop = FdiBatchOperator(

@@ -1,7 +1,7 @@
-"""Across systems: FDI loads the warehouse, SQL makes a report of it, and the two are held against each other.
+"""Across systems: FDI loads the warehouse, SQL makes a report from it, and the row counts are compared.
 
-The report runs only on what was really moved: the run's record says how many rows there must be. Needs the
-Airflow variable ``fdi_warehouse_url``, the SQLAlchemy URL of the warehouse.
+The run record says how many rows the warehouse must contain, so the report uses only data that was really
+moved. Needs the Airflow variable ``fdi_warehouse_url``, the SQLAlchemy URL of the warehouse.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ with DAG(
 
     @task
     def report(record: dict[str, Any], warehouse_url: str) -> list[list[Any]]:
-        """Flights and mean distance of each airline; fails if the warehouse does not hold what was moved."""
+        """Return flights and mean distance per airline; fail if the warehouse has a different row count."""
         import sqlalchemy
 
         with sqlalchemy.create_engine(warehouse_url).connect() as warehouse:
             loaded = warehouse.execute(sqlalchemy.text("SELECT COUNT(*) FROM dwh_flights")).scalar_one()
             if loaded != record["rows"]:
-                raise ValueError(f"FDI moved {record['rows']} rows, the warehouse holds {loaded}")
+                raise ValueError(f"FDI moved {record['rows']} rows, the warehouse contains {loaded}")
             rows = warehouse.execute(
                 sqlalchemy.text(
                     "SELECT carrier_code, COUNT(*), ROUND(AVG(distance_miles)) FROM dwh_flights"

@@ -1,8 +1,8 @@
-"""Wait for a run that FDI's own schedule starts, then go on.
+"""Wait for a run that FDI's own schedule starts, then continue.
 
-Here the DAG also sets up what it waits for: a task that FDI runs every minute. In production the task is
-there already and only the sensor is needed. ``completed_after`` keeps an earlier success from passing
-for the one awaited.
+Here the DAG also creates the task that it waits for, which FDI runs every minute. In production the task
+already exists and only the sensor is needed. ``completed_after`` makes sure that an earlier success does not
+count.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ with DAG(
     wait = FdiTaskSensor(
         task_id="wait",
         fdi_task_id=create.output,
-        # In a DAG with a schedule of its own: "{{ data_interval_end }}".
+        # In a DAG that has a schedule, use "{{ data_interval_end }}".
         completed_after="{{ dag_run.start_date }}",
         deferrable=True,
         poke_interval=2,
@@ -51,7 +51,7 @@ with DAG(
 
     @task
     def go_on(record: dict[str, object]) -> None:
-        """Whatever follows the load."""
+        """Placeholder for work after the load."""
         print(f"run {record['fdi_run_id']}: {record['rows']} rows")
 
     stop = FdiBatchOperator(task_id="stop", action="stop", fdi_task_ids=[create.output])

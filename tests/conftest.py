@@ -163,6 +163,6 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def events_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A trigger does not leave a scheduler, which there is none of here, the time to see the worker's end."""
-    from airflow_provider_fdi.triggers import fdi
+    from airflow_provider_fdi.triggers import wait
 
-    monkeypatch.setattr(fdi, "SETTLE_TIME", 0.0)
+    monkeypatch.setattr(wait, "SETTLE_TIME", 0.0)

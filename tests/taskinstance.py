@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_fdi.version_compat import BaseOperator
+from airflow_provider_fdi.compat import BaseOperator
 
 ON_AIRFLOW_2 = version("apache-airflow").startswith("2.")
 

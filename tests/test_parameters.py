@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_fdi.compat import BaseOperator, BaseSensorOperator
 from airflow_provider_fdi.operators import fdi as operators
 from airflow_provider_fdi.sensors import fdi as sensors
-from airflow_provider_fdi.version_compat import BaseOperator, BaseSensorOperator
 
 
 def classes() -> list[Any]:
@@ -17,7 +17,9 @@ def classes() -> list[Any]:
         value
         for module in (operators, sensors)
         for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, BaseOperator) and value.__module__ == module.__name__
+        if inspect.isclass(value)
+        and issubclass(value, BaseOperator)
+        and value.__module__.startswith("airflow_provider_fdi.")
     ]
     return sorted(found, key=lambda value: value.__name__)
 

@@ -43,13 +43,14 @@ SECTIONS = [
     ),
     ("Sensor", "airflow_provider_fdi.sensors.fdi", ["FdiTaskSensor"]),
     ("Event trigger", "airflow_provider_fdi.triggers.fdi", ["FdiRunEventTrigger"]),
-    ("Assets", "airflow_provider_fdi.assets", ["create_asset"]),
+    ("Assets", "airflow_provider_fdi.lineage.assets", ["create_asset"]),
     ("Links", "airflow_provider_fdi.links", ["FdiTaskLink", "FdiRunLink"]),
     ("Hook", "airflow_provider_fdi.hooks.fdi", ["FdiHook"]),
     (
         "Failures of tasks",
         "airflow_provider_fdi.exceptions",
         [
+            "FdiTaskFailure",
             "FdiRunFailed",
             "FdiDataGateFailed",
             "FdiTaskBusy",
@@ -60,7 +61,7 @@ SECTIONS = [
             "FdiTriggerEventError",
         ],
     ),
-    ("Client", "airflow_provider_fdi.client", ["FdiClient", "RetryPolicy"]),
+    ("Client", "airflow_provider_fdi.client", ["FdiClient", "Backoff"]),
     (
         "Credentials",
         "airflow_provider_fdi.client",
@@ -96,6 +97,7 @@ SECTIONS = [
         "airflow_provider_fdi.client",
         [
             "FdiError",
+            "FdiArgumentError",
             "FdiConnectionError",
             "FdiProtocolError",
             "FdiResponseError",
@@ -166,7 +168,8 @@ def describe(name: str, thing: Any) -> str:
     if inspect.isclass(thing):
         lines += [*properties(thing), ""]
     if name in METHODS_OF:
-        for method, function in vars(thing).items():
+        ours = [c for c in thing.__mro__ if c.__module__.startswith("airflow_provider_fdi.")]
+        for method, function in (item for part in ours for item in vars(part).items()):
             if not method.startswith("_") and inspect.isfunction(function) and function.__doc__:
                 lines.append(f"```text\n{signature(method, function)}\n```\n\n{text_of(function)}\n")
     return "\n".join(lines)
@@ -184,10 +187,10 @@ def properties(thing: type) -> Iterator[str]:
 
 
 def signature(name: str, thing: Any) -> str:
-    told = inspect.signature(thing.__init__ if inspect.isclass(thing) else thing)
+    reported = inspect.signature(thing.__init__ if inspect.isclass(thing) else thing)
     shown = []
     keyword_only = False
-    for parameter in told.parameters.values():
+    for parameter in reported.parameters.values():
         kind = parameter.kind
         if parameter.name == "self" or (kind is parameter.VAR_KEYWORD and inspect.isclass(thing)):
             continue
@@ -200,15 +203,15 @@ def signature(name: str, thing: Any) -> str:
         if parameter.default is not parameter.empty:
             text += f" = {shown_default(parameter.default)}"
         shown.append(text)
-    returned = told.empty if inspect.isclass(thing) else told.return_annotation
-    arrow = "" if returned is told.empty else f" -> {annotation(returned)}"
+    returned = reported.empty if inspect.isclass(thing) else reported.return_annotation
+    arrow = "" if returned is reported.empty else f" -> {annotation(returned)}"
     line = f"{name}({', '.join(shown)}){arrow}"
     return line if len(line) <= WIDTH else f"{name}(\n    " + ",\n    ".join(shown) + f",\n){arrow}"
 
 
-def annotation(told: Any) -> str:
+def annotation(reported: Any) -> str:
     """A type as it is written, without the modules' names."""
-    text = told if isinstance(told, str) else getattr(told, "__name__", str(told))
+    text = reported if isinstance(reported, str) else getattr(reported, "__name__", str(reported))
     text = re.sub(r"\b(?:models|transport|dt|typing)\.", "", text)
     return re.sub(r"\bTimeout\b", "float | tuple[float, float]", text)
 

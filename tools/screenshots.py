@@ -19,9 +19,9 @@ from urllib.parse import quote
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from demo.airflow_api import wait_until  # noqa: E402
 from demo.run import Narrator  # noqa: E402
 from demo.scene import SOURCE_DATASOURCE_ID, TARGET_DATASOURCE_ID, Scene, connection_fields  # noqa: E402
-from demo.stack import wait_until  # noqa: E402
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--hide-scrollbars"]
@@ -129,7 +129,7 @@ class Pictures:
         self.api.wait_for_dag(dag_id)
         fdi_task_id = self.fdi.add_task("flights_every_minute", schedule=True, started=True)
         self.fdi.clear_journal()
-        self.api.pause(dag_id, False)
+        self.api.unpause(dag_id)
         # Runs before its first look are no news to the trigger.
         wait_until(lambda: self.fdi.journal("ListMonitorLog"), 60, "the trigger to look")
         for rows in (842, 915):

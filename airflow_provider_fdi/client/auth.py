@@ -6,40 +6,35 @@ All are :class:`FdiAuth`. None shows a secret in its repr, and none can be pickl
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import hashlib
-import hmac
 import json
 import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
+from typing import Any, NoReturn
 
+from requests import PreparedRequest
 from requests.auth import AuthBase
 
-from airflow_provider_fdi.client import transport
 from airflow_provider_fdi.client.errors import (
+    HIDDEN,
+    FdiArgumentError,
     FdiAuthError,
     FdiConnectionError,
     FdiError,
-    FdiInvalidRequestError,
     FdiProtocolError,
     FdiResponseError,
     FdiServerError,
     clean_text,
-    error_from_response,
-    http_date_ms,
-    load_json,
-    mask,
 )
-from airflow_provider_fdi.client.rules import text_to_ms
+from airflow_provider_fdi.client.responses import error_from_response, load_json, mask
+from airflow_provider_fdi.client.signing import ALGORITHM, sign
+from airflow_provider_fdi.client.times import http_date_ms, text_to_ms
+from airflow_provider_fdi.client.wire import JSON, USER_AGENT, Timeout, Wire, WireFault, prepare
+from airflow_provider_fdi.constants import CONNECT_TIMEOUT, READ_TIMEOUT
 
-if TYPE_CHECKING:
-    from requests import PreparedRequest
-
-__all__ = ["AkSkAuth", "FdiAuth", "SdkAuth", "StaticTokenAuth", "TokenAuth", "canonical_query", "signature"]
+__all__ = ["AkSkAuth", "FdiAuth", "SdkAuth", "StaticTokenAuth", "TokenAuth"]
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +49,12 @@ _FREE_TURN: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
 
 
 class FdiAuth(AuthBase):
-    """Credentials of a client: they prepare its requests and are told what became of them."""
+    """Credentials of a client: they prepare its requests and are reported what became of them."""
+
+    @property
+    def identity(self) -> str:
+        """Who sends the requests, as the service sees it, without a secret; equal for equal credentials."""
+        raise NotImplementedError
 
     def turn(self) -> contextlib.AbstractContextManager[Any]:
         """Held while sending: a lock as long as the service has not accepted these credentials yet."""
@@ -84,10 +84,10 @@ class FdiAuth(AuthBase):
 def _credential(owner: str, field: str, value: object) -> str:
     """A credential that can be sent in a header; the refusal does not show it."""
     if not isinstance(value, str) or not value.strip():
-        raise FdiInvalidRequestError.local(owner, field, "…", "must be a non-empty string")
+        raise FdiArgumentError(field, HIDDEN, "must be a non-empty string", owner=owner)
     value = value.strip()
     if not value.isascii() or not value.isprintable():
-        raise FdiInvalidRequestError.local(owner, field, "…", "must be printable ASCII, in one line")
+        raise FdiArgumentError(field, HIDDEN, "must be printable ASCII, in one line", owner=owner)
     return value
 
 
@@ -96,6 +96,10 @@ class StaticTokenAuth(FdiAuth):
 
     def __init__(self, token: str) -> None:
         self._token = _credential("StaticTokenAuth", "token", token)
+
+    @property
+    def identity(self) -> str:
+        return f"token {hashlib.sha256(self._token.encode()).hexdigest()}"
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         r.headers[TOKEN_HEADER] = self._token
@@ -124,23 +128,23 @@ class TokenAuth(FdiAuth):
         project_name: str | None = None,
         verify: bool | str = True,
         proxies: Mapping[str, str] | None = None,
-        timeout: transport.Timeout = (10, 60),
+        timeout: Timeout = (CONNECT_TIMEOUT, READ_TIMEOUT),
         allow_http: bool = False,
     ) -> None:
         owner = "TokenAuth"
         for field, value in (("user_name", user_name), ("password", password), ("domain_name", domain_name)):
             if not isinstance(value, str) or not value:
-                shown = "…" if field == "password" else value
-                raise FdiInvalidRequestError.local(owner, field, shown, "must be a non-empty string")
+                shown = HIDDEN if field == "password" else value
+                raise FdiArgumentError(field, shown, "must be a non-empty string", owner=owner)
         if not project_id and not project_name:
             rule = "project_id or project_name is needed: FDI takes tokens of a project only"
-            raise FdiInvalidRequestError.local(owner, "project_id", project_id, rule)
+            raise FdiArgumentError("project_id", project_id, rule, owner=owner)
         self._user_name = user_name
+        self._domain_name = domain_name
         self._password = password
         self._token: str | None = None
         self._previous: str | None = None
-        self._wire = transport.Wire(
-            owner,
+        self._wire = Wire(
             iam_endpoint,
             timeout=timeout,
             verify=verify,
@@ -157,7 +161,7 @@ class TokenAuth(FdiAuth):
                 {"auth": {"identity": identity, "scope": {"project": scope}}}, ensure_ascii=False
             ).encode()
         except UnicodeEncodeError:
-            raise FdiInvalidRequestError.local(owner, "user_name", user_name, "must be valid text") from None
+            raise FdiArgumentError("user_name", user_name, "must be valid text", owner=owner) from None
         self._project_id = project_id or None
         self._lock = threading.Lock()
         self._renew_at = 0.0
@@ -171,8 +175,12 @@ class TokenAuth(FdiAuth):
         return f"TokenAuth({self._wire.base!r}, user_name={self._user_name!r}, …)"
 
     @property
+    def identity(self) -> str:
+        return f"user {self._domain_name!r} {self._user_name!r} at {self._wire.base}"
+
+    @property
     def project_id(self) -> str:
-        """Id of the token's project; logs in if it was given by name and no login has told it yet."""
+        """Id of the token's project; logs in if it was given by name and no login has reported it yet."""
         if self._project_id is None:
             self._current()
         if self._project_id is None:
@@ -231,21 +239,22 @@ class TokenAuth(FdiAuth):
                 log.warning("%s The present token is used until it ends.", failure)
                 self._renew_at = min(self._ends_at, now + 30)
                 return self._token
-            raise _copy(failure)
+            # A copy: one object raised in many threads would mix their tracebacks.
+            raise failure.replace()
         finally:
             self._lock.release()
 
     def _log_in(self) -> str:
         headers = {
-            "Accept": transport.JSON,
-            "User-Agent": transport.USER_AGENT,
+            "Accept": JSON,
+            "User-Agent": USER_AGENT,
             "Content-Type": "application/json;charset=utf8",
         }
         url = f"{self._wire.base}/v3/auth/tokens?nocatalog=true"
         started = time.monotonic()
         try:
-            status, answered, body = self._wire.send(transport.prepare("POST", url, headers, self._body))
-        except transport.WireFault as fault:
+            status, answered, body = self._wire.send(prepare("POST", url, headers, self._body))
+        except WireFault as fault:
             raise FdiConnectionError(
                 f"log in to IAM: no answer from {self._wire.base} ({mask(str(fault), self.secrets())}). "
                 "Check the IAM endpoint, network and proxy.",
@@ -299,7 +308,7 @@ def _login_error(
         hint = "Check user name, password, domain (account) name and project; it is not tried again."
     elif status >= 500:
         kind = FdiServerError
-    error = error_from_response(
+    return error_from_response(
         operation="log in to IAM",
         ids={},
         attempts=0,
@@ -307,110 +316,15 @@ def _login_error(
         headers=headers,
         body=body,
         secrets=secrets,
-        retry_after=transport.retry_after(headers) if status in (429, 503) else None,
+        delivered=False,
         next_step=hint,
         kind=kind,
     )
-    error.delivered = False
-    return error
 
 
 def _unreadable(words: str) -> FdiProtocolError:
     """IAM said success with an answer that is of no use; the operation that needs the token was not sent."""
-    error = FdiProtocolError(f"log in to IAM: {words}", operation="login")
-    error.delivered = False
-    return error
-
-
-def _copy(error: FdiError) -> FdiError:
-    """The same failure as a new exception: one object raised in many threads would mix their tracebacks."""
-    twin = type(error)(*error.args)
-    twin.__dict__.update(error.__dict__)
-    twin.__cause__ = error.__cause__
-    return twin
-
-
-# Signatures
-
-ALGORITHM = "SDK-HMAC-SHA256"
-_DATE = "%Y%m%dT%H%M%SZ"
-_SIGNED = ("content-type", "host", "x-project-id", "x-sdk-content-sha256", "x-sdk-date", "x-security-token")
-_UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
-
-
-def _encode(text: str) -> str:
-    return quote(text, safe="~")
-
-
-def canonical_query(pairs: Iterable[tuple[str, Any]]) -> str:
-    """Query in the form that is signed and sent: sorted, percent-encoded, a space as ``%20``."""
-    out = []
-    for key, value in sorted(pairs):
-        if isinstance(value, list):
-            out += [f"{_encode(key)}={_encode(str(v))}" for v in sorted(value)]
-        elif isinstance(value, bool):
-            out.append(f"{_encode(key)}={str(value).lower()}")
-        else:
-            out.append(f"{_encode(key)}={_encode(str(value))}")
-    return "&".join(out)
-
-
-def signature(
-    method: str, path: str, query: str, headers: Mapping[str, str], body: bytes, secret_key: str
-) -> tuple[str, str]:
-    """Signed header names (joined by ``;``) and the signature in hex.
-
-    ``query`` is in canonical form, ``headers`` are exactly those to be signed, ``X-Sdk-Date`` among them.
-    """
-    values = {name.lower(): str(value).strip() for name, value in headers.items()}
-    names = sorted(values)
-    signed = ";".join(names)
-    uri = "/".join(_encode(part) for part in unquote(path).split("/"))
-    payload = values.get("x-sdk-content-sha256") if body else None
-    canonical = "\n".join(
-        (
-            method.upper(),
-            uri if uri.endswith("/") else uri + "/",
-            query,
-            "".join(f"{name}:{values[name]}\n" for name in names),
-            signed,
-            payload or hashlib.sha256(body).hexdigest(),
-        )
-    )
-    to_sign = f"{ALGORITHM}\n{values['x-sdk-date']}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    return signed, hmac.new(secret_key.encode(), to_sign.encode(), hashlib.sha256).hexdigest()
-
-
-def sign(
-    request: PreparedRequest, access_key: str, secret_key: str, *, now: dt.datetime | None = None
-) -> None:
-    """Sign a request in place; nothing about it may change afterwards.
-
-    The query is brought into canonical form and the body into bytes, because what is signed is what is sent.
-    ``Host``, ``X-Sdk-Date`` and ``Authorization`` are set.
-    """
-    parts = urlsplit(str(request.url))
-    query = canonical_query(parse_qsl(parts.query, keep_blank_values=True))
-    request.url = urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
-    body = request.body or b""
-    if isinstance(body, str):
-        request.body = body = body.encode()
-        request.headers["Content-Length"] = str(len(body))
-    if not isinstance(body, bytes):
-        raise FdiInvalidRequestError.local("AkSkAuth", "body", type(body).__name__, "must be bytes or text")
-    headers = request.headers
-    kind = headers.get("Content-Type") or ""
-    if kind and not kind.startswith(("application/json", "application/bson")):
-        headers["X-Sdk-Content-Sha256"] = _UNSIGNED_PAYLOAD
-    headers["X-Sdk-Date"] = (now or dt.datetime.now(dt.timezone.utc)).strftime(_DATE)
-    headers["Host"] = parts.netloc.rpartition("@")[2]
-    signed_headers = {name: headers[name] for name in _SIGNED if name in headers}
-    names, hexdigest = signature(
-        str(request.method), parts.path or "/", query, signed_headers, body, secret_key
-    )
-    headers["Authorization"] = (
-        f"{ALGORITHM} Access={access_key}, SignedHeaders={names}, Signature={hexdigest}"
-    )
+    return FdiProtocolError(f"log in to IAM: {words}", operation="login", delivered=False)
 
 
 class AkSkAuth(FdiAuth):
@@ -440,9 +354,13 @@ class AkSkAuth(FdiAuth):
     def __repr__(self) -> str:
         return f"AkSkAuth(access_key={self._access_key[:4] + '…'!r}, …)"
 
+    @property
+    def identity(self) -> str:
+        return f"access key {self._access_key}"
+
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         if self._refused is not None:
-            raise _copy(self._refused)
+            raise self._refused.replace()
         if self.project_id and "X-Project-Id" not in r.headers:
             r.headers["X-Project-Id"] = self.project_id
         if self._security_token:
@@ -476,8 +394,8 @@ class AkSkAuth(FdiAuth):
                 error_code=error.error_code,
                 error_msg=error.error_msg,
                 status=401,
+                delivered=False,
             )
-            self._refused.delivered = False
         return False
 
 
@@ -497,6 +415,11 @@ class SdkAuth(FdiAuth):
         self._http_client: Any = None
         self._inner: AkSkAuth | None = None
         self._key: tuple[str, str, str | None] | None = None
+
+    @property
+    def identity(self) -> str:
+        # Not the key: where credentials are temporary, that changes.
+        return f"official SDK, {type(self._provider).__name__}"
 
     @property
     def project_id(self) -> str | None:
@@ -555,6 +478,7 @@ class SdkAuth(FdiAuth):
 
     def _fetch(self) -> tuple[str, str, str | None]:
         """Access key, secret key and security token as of now; the SDK renews temporary ones on its own."""
+        # The extra "sdk" is optional, and its import costs much.
         from huaweicloudsdkcore.exceptions.exceptions import SdkException
 
         words = "the official SDK found no credentials"
@@ -578,6 +502,7 @@ class SdkAuth(FdiAuth):
     def _sdk_http_client(self) -> Any:
         client = self._http_client
         if client is None:
+            # As above: only where the extra is used.
             from huaweicloudsdkcore.exceptions.exception_handler import DefaultExceptionHandler
             from huaweicloudsdkcore.http.http_client import HttpClient
             from huaweicloudsdkcore.http.http_config import HttpConfig
@@ -603,10 +528,6 @@ def _default_chain() -> Any:
     try:
         from huaweicloudsdkcore.auth.provider import CredentialProviderChain
     except ImportError as error:
-        raise FdiInvalidRequestError.local(
-            "SdkAuth",
-            "auth_type",
-            "sdk",
-            "the extra 'sdk' of airflow-provider-fdi is needed (huaweicloudsdkcore)",
-        ) from error
+        rule = "the extra 'sdk' of airflow-provider-fdi is needed (huaweicloudsdkcore)"
+        raise FdiArgumentError("auth_type", "sdk", rule, owner="SdkAuth") from error
     return CredentialProviderChain.get_basic_credential_provider_chain()

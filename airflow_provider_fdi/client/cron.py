@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from airflow_provider_fdi.client.errors import FdiInvalidRequestError
+from airflow_provider_fdi.client.errors import FdiArgumentError
 
 __all__ = ["to_quartz"]
 
@@ -28,7 +28,7 @@ _NO_CRON = {
     "@once": "FDI cannot fire a schedule once: create no schedule and run the task instead",
     "@continuous": "FDI has no continuous schedule: use a REALTIME task, or an interval",
     "@reboot": "FDI has no reboot",
-    "@none": "no schedule is no cron expression: leave it out",
+    "@none": "no schedule is not a cron expression: leave it out",
 }
 _DAYS = {name: i for i, name in enumerate(("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"))}
 _MONTHS = {
@@ -48,20 +48,20 @@ class _Refused(Exception):
     """The reason, in words, why an expression cannot be taken."""
 
 
-def to_quartz(expression: object, *, operation: str = "create_schedule", field: str = "cron") -> str:
+def to_quartz(expression: object, *, field: str = "cron") -> str:
     """The Quartz form of a Quartz, five-field Unix or preset expression.
 
-    Raises :class:`FdiInvalidRequestError` (a ValueError) naming the expression and the reason.
+    :raises FdiArgumentError: names the expression and the reason.
     """
     try:
         return _convert(expression)
     except _Refused as refusal:
-        raise FdiInvalidRequestError.local(operation, field, expression, str(refusal)) from None
+        raise FdiArgumentError(field, expression, str(refusal)) from None
 
 
 def _convert(expression: object) -> str:
     if expression is None:
-        raise _Refused("no schedule is no cron expression: leave it out")
+        raise _Refused("no schedule is not a cron expression: leave it out")
     if not isinstance(expression, str):
         raise _Refused(f"must be text, not {type(expression).__name__}")
     if "{" in expression or "}" in expression:
@@ -165,14 +165,15 @@ def _listed(numbers: Iterable[int]) -> str:
     return ",".join(out)
 
 
-_PART = re.compile(r"(\*|\?|[A-Z]{3}|[0-9]{1,2})(?:-([A-Z]{3}|[0-9]{1,2}))?(?:/([0-9]{1,3}))?")
+# Patterns are not compiled here: a DAG file that is parsed needs none of them.
+_PART = r"(\*|\?|[A-Z]{3}|[0-9]{1,2})(?:-([A-Z]{3}|[0-9]{1,2}))?(?:/([0-9]{1,3}))?"
 
 
 def _parse_part(
     name: str, part: str, low: int, high: int, names: dict[str, int]
 ) -> tuple[int | None, int | None, int | None]:
     """First (None for ``*``), last and step of one item of a list."""
-    match = _PART.fullmatch(part)
+    match = re.fullmatch(_PART, part)
     if match is None or (match[1] in "*?" and match[2]) or (match[1] == "?" and match[3]):
         raise _Refused(f"{name} has {part!r}, which is no number, range, step or list")
     step = None if match[3] is None else int(match[3])
@@ -193,15 +194,15 @@ def _value(name: str, text: str, low: int, high: int, names: dict[str, int]) -> 
     return int(text)
 
 
-_NTH = re.compile(r"([A-Z]{3}|[0-7])#([0-9]+)")
-_LAST = re.compile(r"L([A-Z]{3}|[0-7])|([A-Z]{3}|[0-7])L")
+_NTH = r"([A-Z]{3}|[0-7])#([0-9]+)"
+_LAST = r"L([A-Z]{3}|[0-7])|([A-Z]{3}|[0-7])L"
 
 
 def _unix_weekday(text: str) -> str:
     """Weekdays as Quartz numbers: Unix 0 or 7 = SUN becomes 1, 6 = SAT becomes 7."""
     parts = text.split(",")
     for part in parts:
-        nth, last = _NTH.fullmatch(part), _LAST.fullmatch(part)
+        nth, last = re.fullmatch(_NTH, part), re.fullmatch(_LAST, part)
         if (nth or last) and len(parts) > 1:
             raise _Refused(f"weekday has {text!r}: Quartz takes '#' and 'L' only alone, not in a list")
         if nth:
@@ -261,13 +262,13 @@ def _quartz_field(name: str, text: str, low: int, high: int, names: dict[str, in
     return text
 
 
-_QUARTZ_DAY = re.compile(r"L|LW|L-([0-9]{1,2})|([0-9]{1,2})W")
-_QUARTZ_LAST = re.compile(r"([A-Z]{3}|[0-9])L")
-_QUARTZ_NTH = re.compile(r"([A-Z]{3}|[0-9])#([0-9]+)")
+_QUARTZ_DAY = r"L|LW|L-([0-9]{1,2})|([0-9]{1,2})W"
+_QUARTZ_LAST = r"([A-Z]{3}|[0-9])L"
+_QUARTZ_NTH = r"([A-Z]{3}|[0-9])#([0-9]+)"
 
 
 def _quartz_day(text: str) -> str:
-    match = _QUARTZ_DAY.fullmatch(text)
+    match = re.fullmatch(_QUARTZ_DAY, text)
     if match is None:
         if "L" in text or "W" in text:
             raise _Refused(f"day of the month has {text!r}: 'L' and 'W' stand alone (L, LW, L-3, 15W)")
@@ -282,7 +283,7 @@ def _quartz_day(text: str) -> str:
 def _quartz_weekday(text: str) -> str:
     if text == "L":
         return text
-    nth, last = _QUARTZ_NTH.fullmatch(text), _QUARTZ_LAST.fullmatch(text)
+    nth, last = re.fullmatch(_QUARTZ_NTH, text), re.fullmatch(_QUARTZ_LAST, text)
     if nth or last:
         match = nth or last
         assert match is not None

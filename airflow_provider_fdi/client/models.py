@@ -1,190 +1,73 @@
 """What FDI answers, as frozen data.
 
 The service spells the same thing in several ways (``status`` as 0/1 or "stop"/"running", ``created_date`` as
-a number or a date, two names for one time). Every such tolerance lives in the ``from_wire`` functions here,
-once. Unknown enum values become ``UNKNOWN``, unknown fields stay in ``raw``, and no answer is rejected for a
-limit. A ``from_wire`` raises ValueError only for what cannot be meant: no object, or no id.
+a number or a date, two names for one time). Every such tolerance lives here, once. Unknown enum values become
+``UNKNOWN``, unknown fields stay in ``raw``, and no answer is rejected for a limit. A ``from_wire`` raises
+ValueError only for what cannot be meant: not an object, or without an id.
 
-Times are epoch milliseconds UTC; 0 and null mean "not yet" and become None.
+A field says beside its type how it is read: ``rows: int | None = whole("data_count")``. Times are epoch
+milliseconds UTC; 0 and null mean "not yet" and become None.
 """
+
+# ruff: noqa: RUF009 - the functions called in the classes make fields
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, Generic, TypeVar, overload
 
-from airflow_provider_fdi.client.rules import text_to_ms
+from airflow_provider_fdi.client.enums import ExecuteStatus, TaskStatus, TaskType
+from airflow_provider_fdi.client.fields import (
+    Model,
+    as_bool,
+    as_int,
+    as_text,
+    as_upper,
+    filled,
+    flag,
+    many,
+    member,
+    number,
+    object_of,
+    objects_in,
+    read_by,
+    required,
+    required_text,
+    tally,
+    text,
+    time,
+    upper,
+    whole,
+    whole_row,
+)
+from airflow_provider_fdi.client.times import ms_of_answer
+
+__all__ = [
+    "BatchItem",
+    "BatchResult",
+    "Column",
+    "CompositeInit",
+    "Datasource",
+    "KindCounts",
+    "Listing",
+    "MappingColumn",
+    "Page",
+    "Run",
+    "RunStep",
+    "RunSteps",
+    "Schedule",
+    "TableMapping",
+    "Task",
+    "TaskCounts",
+    "TaskMonitor",
+]
 
 T = TypeVar("T")
 
 
-class TaskStatus(str, Enum):
-    """Whether a task is activated (schedule armed, stream on). Says nothing about a run in progress."""
-
-    STOPPED = "STOPPED"
-    RUNNING = "RUNNING"
-    UNKNOWN = "UNKNOWN"
-
-
-class ExecuteStatus(str, Enum):
-    """State of one run, or of a task's latest run."""
-
-    UNSTARTED = "UNSTARTED"
-    WAITING = "WAITING"
-    RUNNING = "RUNNING"
-    SUCCESS = "SUCCESS"
-    CANCELLED = "CANCELLED"
-    ERROR = "ERROR"
-    UNKNOWN = "UNKNOWN"
-
-    @property
-    def is_active(self) -> bool:
-        """In progress: waiting for resources, or running."""
-        return self in (ExecuteStatus.WAITING, ExecuteStatus.RUNNING)
-
-    @property
-    def is_terminal(self) -> bool:
-        """Over, well or not."""
-        return self in (ExecuteStatus.SUCCESS, ExecuteStatus.CANCELLED, ExecuteStatus.ERROR)
-
-
-class TaskType(str, Enum):
-    """Scheduled (``TIMING``) or continuous (``REALTIME``)."""
-
-    TIMING = "TIMING"
-    REALTIME = "REALTIME"
-    UNKNOWN = "UNKNOWN"
-
-
-_TASK_STATUS = {
-    "0": TaskStatus.STOPPED,
-    "STOP": TaskStatus.STOPPED,
-    "STOPPED": TaskStatus.STOPPED,
-    "1": TaskStatus.RUNNING,
-    "RUNNING": TaskStatus.RUNNING,
-    "START": TaskStatus.RUNNING,
-    "STARTED": TaskStatus.RUNNING,
-}
-_EXECUTE_STATUS = {e.value: e for e in ExecuteStatus}
-_EXECUTE_STATUS["CANCELED"] = ExecuteStatus.CANCELLED
-_TASK_TYPE = {e.value: e for e in TaskType}
-
-
-def _object(data: Any, what: str) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise ValueError(f"{what} is no JSON object but {type(data).__name__}")
-    return data
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str | None:
-    if isinstance(value, str):
-        # A lone surrogate is valid in JSON and fails later, in a database or a log.
-        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
-    if value is None or isinstance(value, (dict, list)):
-        return None
-    try:
-        return str(value)
-    except ValueError:  # an integer of thousands of digits
-        return None
-
-
-def _required(data: Mapping[str, Any], key: str, what: str) -> str:
-    value = _text(data.get(key))
-    if not value:
-        raise ValueError(f"{what} has no {key}")
-    return value
-
-
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    if isinstance(value, (int, float)):
-        try:
-            number = float(value)
-        except OverflowError:
-            return None
-        return number if math.isfinite(number) else None
-    return None
-
-
-def _int(value: Any) -> int | None:
-    if type(value) is int:
-        return value
-    number = _number(value)
-    return None if number is None else int(number)
-
-
-def _bool(value: Any) -> bool | None:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, (int, float)):
-        return value != 0
-    if isinstance(value, str):
-        return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}.get(
-            value.lower()
-        )
-    return None
-
-
-def parse_ms(value: Any) -> int | None:
-    """Epoch milliseconds from a number, digits, ISO text or a date; None for 0, null and the unreadable."""
-    if type(value) is int:
-        return value if value > 0 else None
-    if isinstance(value, str):
-        ms = text_to_ms(value)
-        return ms if ms is not None and ms > 0 else _positive(_int(value))
-    return _positive(_int(value))
-
-
-def _positive(value: int | None) -> int | None:
-    return value if value is not None and value > 0 else None
-
-
-def _first_ms(data: Mapping[str, Any], *keys: str) -> int | None:
-    for key in keys:
-        ms = parse_ms(data.get(key))
-        if ms is not None:
-            return ms
-    return None
-
-
-def task_status(value: Any) -> TaskStatus:
-    """Activation from 0/1, "stop", "stopped", "running", "started", in any case."""
-    text = _text(_int(value) if isinstance(value, float) else value)
-    return _TASK_STATUS.get(text.strip().upper(), TaskStatus.UNKNOWN) if text else TaskStatus.UNKNOWN
-
-
-def execute_status(value: Any) -> ExecuteStatus:
-    """State of a run; absent and unheard-of values are ``UNKNOWN``."""
-    text = _text(value)
-    return _EXECUTE_STATUS.get(text.strip().upper(), ExecuteStatus.UNKNOWN) if text else ExecuteStatus.UNKNOWN
-
-
-def task_type(value: Any) -> TaskType:
-    """Kind of a task from any case."""
-    text = _text(value)
-    return _TASK_TYPE.get(text.strip().upper(), TaskType.UNKNOWN) if text else TaskType.UNKNOWN
-
-
-def _is_composite(data: Mapping[str, Any]) -> bool:
-    return str(data.get("ext_type") or "").upper() == "CDC"
-
-
-def _upper(value: Any) -> str | None:
-    text = _text(value)
-    return text.upper() if text else None
+# Listings
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +116,8 @@ class Page:
         """
         if data is None:
             raise ValueError("the page is empty or null")
-        rows = data if isinstance(data, list) else _object(data, "the page").get("entities")
-        total = None if isinstance(data, list) else _int(data.get("total"))
+        rows = data if isinstance(data, list) else object_of(data, "the page").get("entities")
+        total = None if isinstance(data, list) else as_int(data.get("total"))
         if total is not None and total < 0:
             total = None
         if rows is None:
@@ -242,106 +125,89 @@ class Page:
                 raise ValueError("the page has neither entities nor total")
             return cls([], total, 0)
         if not isinstance(rows, list):
-            raise ValueError("the page's entities are no list")
-        return cls(_objects(rows), total, len(rows))
+            raise ValueError("the page's entities are not a list")
+        return cls(objects_in(rows), total, len(rows))
+
+
+# Tasks
+
+
+def _is_composite(ext_type: Any) -> bool:
+    return str(ext_type or "").upper() == "CDC"
+
+
+def _optional_status(value: Any) -> ExecuteStatus | None:
+    return None if value is None else ExecuteStatus.from_wire(value)
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Task(Model):
     """A task. ``execute_status`` (its latest run) is known from ``list_tasks`` only."""
 
-    task_id: str
-    task_name: str | None
-    task_type: TaskType
-    status: TaskStatus
-    execute_status: ExecuteStatus | None = None
-    is_composite: bool = False
-    description: str | None = None
-    task_tag: str | None = None
-    source_datasource_id: str | None = None
-    target_datasource_id: str | None = None
-    source_datasource_name: str | None = None
-    target_datasource_name: str | None = None
-    source_app_id: str | None = None
-    target_app_id: str | None = None
-    source_instance_id: str | None = None
-    target_instance_id: str | None = None
-    project_id: str | None = None
-    created_time: int | None = None
-    modified_time: int | None = None
+    _what = "the task"
+
+    task_id: str = required()
+    task_name: str | None = text()
+    task_type: TaskType = member(TaskType)
+    status: TaskStatus = member(TaskStatus)
+    execute_status: ExecuteStatus | None = read_by(_optional_status)()
+    is_composite: bool = read_by(_is_composite, False)("ext_type")
+    description: str | None = text()
+    task_tag: str | None = text()
+    source_datasource_id: str | None = text()
+    target_datasource_id: str | None = text()
+    source_datasource_name: str | None = text()
+    target_datasource_name: str | None = text()
+    source_app_id: str | None = text()
+    target_app_id: str | None = text()
+    source_instance_id: str | None = text()
+    target_instance_id: str | None = text()
+    project_id: str | None = text()
+    created_time: int | None = time("created_date", "created_time", "create_time")
+    modified_time: int | None = time("last_modified_date", "last_modified_time", "update_time")
     task_detail: str | None = field(default=None, repr=False)
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    raw: Mapping[str, Any] = whole_row()
 
     @classmethod
     def from_wire(cls, data: Any) -> Task:
         """From ``{task, task_detail}`` (show, create, update) or from a row of ``list_tasks``."""
-        outer = _object(data, "the task")
+        outer = object_of(data, cls._what)
         inner = outer.get("task")
-        row = outer if inner is None else _object(inner, "the task")
-        get = row.get
-        state = get("execute_status")
-        return cls(
-            task_id=_required(row, "task_id", "the task"),
-            task_name=_text(get("task_name")),
-            task_type=task_type(get("task_type")),
-            status=task_status(get("status")),
-            execute_status=None if state is None else execute_status(state),
-            is_composite=_is_composite(row),
-            description=_text(get("description")),
-            task_tag=_text(get("task_tag")),
-            source_datasource_id=_text(get("source_datasource_id")),
-            target_datasource_id=_text(get("target_datasource_id")),
-            source_datasource_name=_text(get("source_datasource_name")),
-            target_datasource_name=_text(get("target_datasource_name")),
-            source_app_id=_text(get("source_app_id")),
-            target_app_id=_text(get("target_app_id")),
-            source_instance_id=_text(get("source_instance_id")),
-            target_instance_id=_text(get("target_instance_id")),
-            project_id=_text(get("project_id")),
-            created_time=_first_ms(row, "created_date", "created_time", "create_time"),
-            modified_time=_first_ms(row, "last_modified_date", "last_modified_time", "update_time"),
-            task_detail=_text(outer.get("task_detail")),
-            raw=outer,
-        )
+        row = outer if inner is None else object_of(inner, cls._what)
+        return cls._from_row(row, task_detail=as_text(outer.get("task_detail")), raw=outer)
+
+    @classmethod
+    def optional_from_wire(cls, data: Any) -> Task | None:
+        """Like ``from_wire``; None for what is empty: the service does not tell the task."""
+        if data is None or data == {} or (isinstance(data, dict) and "task" in data and not data["task"]):
+            return None
+        return cls.from_wire(data)
 
 
 @dataclass(frozen=True, slots=True)
-class KindCounts:
+class KindCounts(Model):
     """How many tasks of one kind are in which state."""
 
-    running: int = 0
-    abnormal: int = 0
-    terminated: int = 0
-    completed: int = 0
+    running: int = tally("running_tasks_count")
+    abnormal: int = tally("abnormal_tasks_count")
+    terminated: int = tally("terminated_tasks_count")
+    completed: int = tally("completed_tasks_count")
 
     @classmethod
     def from_wire(cls, data: Any) -> KindCounts:
         """From ``{running_tasks_count, …}``; what is missing counts as none."""
-        row = data if isinstance(data, dict) else {}
-        return cls(
-            running=_int(row.get("running_tasks_count")) or 0,
-            abnormal=_int(row.get("abnormal_tasks_count")) or 0,
-            terminated=_int(row.get("terminated_tasks_count")) or 0,
-            completed=_int(row.get("completed_tasks_count")) or 0,
-        )
+        return cls._from_row(data if isinstance(data, dict) else {})
 
 
 @dataclass(frozen=True, slots=True)
-class TaskCounts:
+class TaskCounts(Model):
     """Numbers of common and of composite tasks by state."""
 
-    common: KindCounts
-    composite: KindCounts
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _what = "the answer"
 
-    @classmethod
-    def from_wire(cls, data: Any) -> TaskCounts:
-        row = _object(data, "the answer")
-        return cls(
-            common=KindCounts.from_wire(row.get("common_task_details")),
-            composite=KindCounts.from_wire(row.get("cdc_task_details")),
-            raw=row,
-        )
+    common: KindCounts = read_by(KindCounts.from_wire, KindCounts())("common_task_details")
+    composite: KindCounts = read_by(KindCounts.from_wire, KindCounts())("cdc_task_details")
+    raw: Mapping[str, Any] = whole_row()
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,99 +226,85 @@ class TaskMonitor:
     cron: str | None = None
     period: str | None = None
     dispatch_interval: int | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    raw: Mapping[str, Any] = whole_row()
 
     @classmethod
     def from_wire(cls, data: Any) -> TaskMonitor:
-        row = _object(data, "the task monitor")
+        """From a row of the monitoring page. By hand: a triggerer reads pages of 999 of them."""
+        row = object_of(data, "the task monitor")
         get = row.get
         return cls(
-            task_id=_required(row, "task_id", "the task monitor"),
-            task_name=_text(get("task_name")),
-            task_type=task_type(get("task_type")),
-            status=task_status(get("status")),
-            execute_status=execute_status(get("execute_status")),
-            last_execute_time=parse_ms(get("last_execute_time")),
-            position=_upper(get("position")),
-            is_composite=_is_composite(row),
-            use_quartz_cron=_bool(get("use_quartz_cron")),
-            cron=_text(get("cron")),
-            period=_upper(get("period")),
-            dispatch_interval=_int(get("dispatch_interval")),
+            task_id=required_text(row, "task_id", "the task monitor"),
+            task_name=as_text(get("task_name")),
+            task_type=TaskType.from_wire(get("task_type")),
+            status=TaskStatus.from_wire(get("status")),
+            execute_status=ExecuteStatus.from_wire(get("execute_status")),
+            last_execute_time=ms_of_answer(get("last_execute_time")),
+            position=as_upper(get("position")),
+            is_composite=_is_composite(get("ext_type")),
+            use_quartz_cron=as_bool(get("use_quartz_cron")),
+            cron=as_text(get("cron")),
+            period=as_upper(get("period")),
+            dispatch_interval=as_int(get("dispatch_interval")),
             raw=row,
         )
 
+
+# Runs
 
 _UNITS = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 
 
 @dataclass(frozen=True, slots=True)
-class RunStep:
+class RunStep(Model):
     """One step of a run. ``code`` is the service's step code (103: source failed, 503: target failed, …)."""
 
-    step_id: str | None
-    code: int | None
-    position: str | None = None
-    position_status: str | None = None
-    stage: str | None = None
-    rows: int | None = None
-    dirty_rows: int | None = None
-    data_size: float | None = None
-    data_size_unit: str | None = None
-    spend_time: int | None = None
-    remarks: str | None = None
-    begin_time: int | None = None
-    end_time: int | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _what = "the step"
 
-    @classmethod
-    def from_wire(cls, data: Any) -> RunStep:
-        row = _object(data, "the step")
-        get = row.get
-        return cls(
-            step_id=_text(get("id")),
-            code=_int(get("status")),
-            position=_upper(get("position")),
-            position_status=_upper(get("position_status")),
-            stage=_text(get("stage")),
-            rows=_int(get("data_count")),
-            dirty_rows=_int(get("dirty_data_count")),
-            data_size=_number(get("data_size")),
-            data_size_unit=_upper(get("data_size_unit")),
-            spend_time=_int(get("spend_time")),
-            remarks=_text(get("remarks")),
-            begin_time=parse_ms(get("step_begin_time")),
-            end_time=parse_ms(get("step_end_time")),
-            raw=row,
-        )
+    step_id: str | None = text("id")
+    code: int | None = whole("status")
+    position: str | None = upper()
+    position_status: str | None = upper()
+    stage: str | None = text()
+    rows: int | None = whole("data_count")
+    dirty_rows: int | None = whole("dirty_data_count")
+    data_size: float | None = number()
+    data_size_unit: str | None = upper()
+    spend_time: int | None = whole()
+    remarks: str | None = text()
+    begin_time: int | None = time("step_begin_time")
+    end_time: int | None = time("step_end_time")
+    raw: Mapping[str, Any] = whole_row()
 
 
 def _steps(value: Any) -> tuple[RunStep, ...]:
-    return tuple(RunStep.from_wire(step) for step in _objects(value))
+    return tuple(RunStep.from_wire(step) for step in objects_in(value))
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Run(Model):
     """One execution of a task. ``step_code`` is the wire's ``status``, ``rows`` its ``data_count``."""
 
-    run_id: str
-    execute_status: ExecuteStatus
-    dispatch_time: int | None = None
-    start_time: int | None = None
-    end_time: int | None = None
-    position: str | None = None
-    position_status: str | None = None
-    step_code: int | None = None
-    rows: int | None = None
-    dirty_rows: int | None = None
-    data_size: float | None = None
-    data_size_unit: str | None = None
-    spend_time: int | None = None
-    read_spend_time: int | None = None
-    write_spend_time: int | None = None
-    remarks: str | None = None
-    steps: tuple[RunStep, ...] = ()
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _what = "the run"
+
+    run_id: str = required("id")
+    execute_status: ExecuteStatus = member(ExecuteStatus)
+    dispatch_time: int | None = time()
+    start_time: int | None = time()
+    end_time: int | None = time()
+    position: str | None = upper()
+    position_status: str | None = upper()
+    step_code: int | None = whole("status")
+    rows: int | None = whole("data_count")
+    dirty_rows: int | None = whole("dirty_data_count")
+    data_size: float | None = number()
+    data_size_unit: str | None = upper()
+    spend_time: int | None = whole()
+    read_spend_time: int | None = whole()
+    write_spend_time: int | None = whole()
+    remarks: str | None = text()
+    steps: tuple[RunStep, ...] = many(_steps, "detail_logs")
+    raw: Mapping[str, Any] = whole_row()
 
     @property
     def bytes(self) -> int | None:
@@ -463,107 +315,65 @@ class Run:
         amount = self.data_size * factor
         return round(amount) if math.isfinite(amount) else None
 
-    @classmethod
-    def from_wire(cls, data: Any) -> Run:
-        row = _object(data, "the run")
-        get = row.get
-        return cls(
-            run_id=_required(row, "id", "the run"),
-            execute_status=execute_status(get("execute_status")),
-            dispatch_time=parse_ms(get("dispatch_time")),
-            start_time=parse_ms(get("start_time")),
-            end_time=parse_ms(get("end_time")),
-            position=_upper(get("position")),
-            position_status=_upper(get("position_status")),
-            step_code=_int(get("status")),
-            rows=_int(get("data_count")),
-            dirty_rows=_int(get("dirty_data_count")),
-            data_size=_number(get("data_size")),
-            data_size_unit=_upper(get("data_size_unit")),
-            spend_time=_int(get("spend_time")),
-            read_spend_time=_int(get("read_spend_time")),
-            write_spend_time=_int(get("write_spend_time")),
-            remarks=_text(get("remarks")),
-            steps=_steps(get("detail_logs")),
-            raw=row,
-        )
-
 
 @dataclass(frozen=True, slots=True)
-class RunSteps:
+class RunSteps(Model):
     """The steps of one run. Its state is not in this answer: it comes from ``list_runs``."""
 
-    run_id: str
-    dirty_rows: int | None
-    steps: tuple[RunStep, ...]
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _what = "the run's detail"
 
-    @classmethod
-    def from_wire(cls, data: Any) -> RunSteps:
-        row = _object(data, "the run's detail")
-        return cls(
-            run_id=_required(row, "id", "the run's detail"),
-            dirty_rows=_int(row.get("dirty_data_count")),
-            steps=_steps(row.get("detail_logs")),
-            raw=row,
-        )
+    run_id: str = required("id")
+    dirty_rows: int | None = whole("dirty_data_count")
+    steps: tuple[RunStep, ...] = many(_steps, "detail_logs")
+    raw: Mapping[str, Any] = whole_row()
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Model):
     """The schedule of a task; a task has at most one."""
 
-    dispatch_id: str
-    task_id: str | None
-    start_time: int | None = None
-    period: str | None = None
-    dispatch_interval: int | None = None
-    remark: str | None = None
-    use_quartz_cron: bool | None = None
-    cron: str | None = None
-    cron_timezone: str | None = None
-    created_time: int | None = None
-    modified_time: int | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _what = "the schedule"
+
+    dispatch_id: str = required()
+    task_id: str | None = text()
+    start_time: int | None = time("start_datetime", "start_time")
+    period: str | None = upper()
+    dispatch_interval: int | None = whole()
+    remark: str | None = text()
+    use_quartz_cron: bool | None = flag()
+    cron: str | None = filled()
+    cron_timezone: str | None = filled()
+    created_time: int | None = time("created_date", "created_time")
+    modified_time: int | None = time("last_modified_date", "last_modified_time")
+    raw: Mapping[str, Any] = whole_row()
 
     @classmethod
-    def from_wire(cls, data: Any) -> Schedule:
-        row = _object(data, "the schedule")
-        get = row.get
-        return cls(
-            dispatch_id=_required(row, "dispatch_id", "the schedule"),
-            task_id=_text(get("task_id")),
-            start_time=_first_ms(row, "start_datetime", "start_time"),
-            period=_upper(get("period")),
-            dispatch_interval=_int(get("dispatch_interval")),
-            remark=_text(get("remark")),
-            use_quartz_cron=_bool(get("use_quartz_cron")),
-            cron=_text(get("cron")) or None,
-            cron_timezone=_text(get("cron_timezone")) or None,
-            created_time=_first_ms(row, "created_date", "created_time"),
-            modified_time=_first_ms(row, "last_modified_date", "last_modified_time"),
-            raw=row,
-        )
+    def optional_from_wire(cls, data: Any) -> Schedule | None:
+        """From an object or a list of one; None for what is empty: the task has no schedule."""
+        if isinstance(data, list) and len(data) <= 1:
+            data = data[0] if data else None
+        if data is None or (isinstance(data, dict) and not any(data.values())):
+            return None
+        return cls.from_wire(data)
+
+
+# Batches
+
+
+def _or_empty(value: Any) -> str:
+    return as_text(value) or ""
 
 
 @dataclass(frozen=True, slots=True)
-class BatchItem:
+class BatchItem(Model):
     """What became of one task in a batch; code and message are empty on success."""
 
-    task_id: str
-    task_name: str | None = None
-    error_code: str = ""
-    error_msg: str = ""
+    _what = "the batch's item"
 
-    @classmethod
-    def from_wire(cls, data: Any) -> BatchItem:
-        row = _object(data, "the batch's item")
-        return cls(
-            task_id=_text(row.get("task_id")) or "",
-            task_name=_text(row.get("task_name")),
-            error_code=_text(row.get("error_code")) or "",
-            error_msg=_text(row.get("error_msg")) or "",
-        )
+    task_id: str = field(metadata={"read": _or_empty, "keys": ()})
+    task_name: str | None = text()
+    error_code: str = read_by(_or_empty, "")()
+    error_msg: str = read_by(_or_empty, "")()
 
 
 NOT_MENTIONED = "the service's answer does not mention this task"
@@ -575,7 +385,7 @@ class BatchResult:
 
     succeeded: tuple[BatchItem, ...] = ()
     failed: tuple[BatchItem, ...] = ()
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    raw: Mapping[str, Any] = whole_row()
 
     @classmethod
     def from_wire(cls, data: Any, task_ids: Sequence[str]) -> BatchResult:
@@ -583,14 +393,14 @@ class BatchResult:
 
         Counts or lists may be missing. A task in neither list has failed, unless the counts leave no room.
         """
-        row = _object(data, "the batch's answer")
+        row = object_of(data, "the batch's answer")
         if not row:
             raise ValueError("the batch's answer is empty")
-        good = {i.task_id: i for i in map(BatchItem.from_wire, _objects(row.get("success")))}
-        bad_items = [BatchItem.from_wire(i) for i in _objects(row.get("failure"))]
+        good = {i.task_id: i for i in map(BatchItem.from_wire, objects_in(row.get("success")))}
+        bad_items = [BatchItem.from_wire(i) for i in objects_in(row.get("failure"))]
         bad = {i.task_id: i for i in bad_items}
-        failures = _int(row.get("failure_count"))
-        all_good = not bad_items and not failures and _int(row.get("success_count")) == len(task_ids)
+        failures = as_int(row.get("failure_count"))
+        all_good = not bad_items and not failures and as_int(row.get("success_count")) == len(task_ids)
         succeeded: list[BatchItem] = []
         failed: list[BatchItem] = []
         for task_id in task_ids:
@@ -605,148 +415,107 @@ class BatchResult:
         return cls(tuple(succeeded), tuple(failed), row)
 
 
+# Tables and columns
+
+
 @dataclass(frozen=True, slots=True)
-class Column:
+class Column(Model):
     """A column of a table. The flags are None where the service does not say."""
 
-    field_name: str
-    field_type: str | None = None
-    field_length: str | None = None
-    nullable: bool | None = None
-    primary: bool | None = None
-    unique: bool | None = None
-    is_partition: bool | None = None
-    decimal_digits: str | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _what = "the column"
+
+    field_name: str = required()
+    field_type: str | None = text()
+    field_length: str | None = text()
+    nullable: bool | None = flag("null_able")
+    primary: bool | None = flag()
+    unique: bool | None = flag()
+    is_partition: bool | None = flag()
+    decimal_digits: str | None = text()
+    raw: Mapping[str, Any] = whole_row()
 
     @classmethod
-    def from_wire(cls, data: Any) -> Column:
-        row = _object(data, "the column")
-        get = row.get
-        return cls(
-            field_name=_required(row, "field_name", "the column"),
-            field_type=_text(get("field_type")),
-            field_length=_text(get("field_length")),
-            nullable=_bool(get("null_able")),
-            primary=_bool(get("primary")),
-            unique=_bool(get("unique")),
-            is_partition=_bool(get("is_partition")),
-            decimal_digits=_text(get("decimal_digits")),
-            raw=row,
-        )
+    def many_from_wire(cls, data: Any) -> tuple[Column, ...]:
+        """From ``{columns: […]}`` or a bare list; null there means none, null alone says nothing."""
+        if isinstance(data, dict) and "columns" not in data:
+            raise ValueError("the answer has no columns")
+        rows = data if isinstance(data, list) else object_of(data, "the answer")["columns"]
+        if rows is not None and not isinstance(rows, list):
+            raise ValueError("the columns are not a list")
+        return _columns(rows)
 
 
-def columns(data: Any) -> tuple[Column, ...]:
-    """Columns from ``{columns: […]}`` or a bare list; null there means none, null alone says nothing."""
-    if isinstance(data, dict) and "columns" not in data:
-        raise ValueError("the answer has no columns")
-    rows = data if isinstance(data, list) else _object(data, "the answer")["columns"]
-    if rows is not None and not isinstance(rows, list):
-        raise ValueError("the columns are no list")
-    return tuple(Column.from_wire(row) for row in _objects(rows))
+def _columns(rows: Any) -> tuple[Column, ...]:
+    return tuple(Column.from_wire(row) for row in objects_in(rows))
 
 
 @dataclass(frozen=True, slots=True)
-class MappingColumn:
+class MappingColumn(Model):
     """Which source column goes to which target column."""
 
-    source_column: str | None
-    target_column: str | None
-    source_column_type: str | None = None
-    source_column_length: str | None = None
-    target_column_type: str | None = None
-    target_column_length: str | None = None
+    _what = "the column mapping"
 
-    @classmethod
-    def from_wire(cls, data: Any) -> MappingColumn:
-        get = _object(data, "the column mapping").get
-        return cls(
-            source_column=_text(get("source_column")),
-            target_column=_text(get("target_column")),
-            source_column_type=_text(get("source_column_type")),
-            source_column_length=_text(get("source_column_length")),
-            target_column_type=_text(get("target_column_type")),
-            target_column_length=_text(get("target_column_length")),
-        )
+    source_column: str | None = text()
+    target_column: str | None = text()
+    source_column_type: str | None = text()
+    source_column_length: str | None = text()
+    target_column_type: str | None = text()
+    target_column_length: str | None = text()
 
 
 @dataclass(frozen=True, slots=True)
-class TableMapping:
+class TableMapping(Model):
     """One table of a composite task and where it goes."""
 
-    mapping_id: str | None
-    source_table: str | None
-    target_table: str | None
-    status: str | None = None
-    mapping_percent: int | None = None
-    source_columns: tuple[Column, ...] = ()
-    target_columns: tuple[Column, ...] = ()
+    _what = "the mapping"
+
+    mapping_id: str | None = text("id", "mapping_id")
+    source_table: str | None = text()
+    target_table: str | None = text()
+    status: str | None = upper()
+    mapping_percent: int | None = whole()
+    source_columns: tuple[Column, ...] = many(_columns)
+    target_columns: tuple[Column, ...] = many(_columns)
     mapping_columns: tuple[MappingColumn, ...] = ()
-    updated_time: int | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    updated_time: int | None = time()
+    raw: Mapping[str, Any] = whole_row()
 
     @classmethod
     def from_wire(cls, data: Any) -> TableMapping:
-        row = _object(data, "the mapping")
-        get = row.get
-        pairs = get("mapping") if get("mapping") is not None else get("mapping_columns")
-        return cls(
-            mapping_id=_text(get("id")) or _text(get("mapping_id")),
-            source_table=_text(get("source_table")),
-            target_table=_text(get("target_table")),
-            status=_upper(get("status")),
-            mapping_percent=_int(get("mapping_percent")),
-            source_columns=columns(_objects(get("source_columns"))),
-            target_columns=columns(_objects(get("target_columns"))),
-            mapping_columns=tuple(MappingColumn.from_wire(p) for p in _objects(pairs)),
-            updated_time=parse_ms(get("updated_time")),
-            raw=row,
+        """From an object; its pairs of columns are under ``mapping`` or ``mapping_columns``."""
+        row = object_of(data, cls._what)
+        pairs = row.get("mapping") if row.get("mapping") is not None else row.get("mapping_columns")
+        return cls._from_row(
+            row, mapping_columns=tuple(MappingColumn.from_wire(p) for p in objects_in(pairs))
         )
+
+
+def _mappings(value: Any) -> tuple[TableMapping, ...]:
+    return tuple(TableMapping.from_wire(m) for m in objects_in(value))
 
 
 @dataclass(frozen=True, slots=True)
-class CompositeInit:
+class CompositeInit(Model):
     """A composite task being set up: the id to create it with, and its first mappings (at most ten)."""
 
-    task_id: str
-    mappings: tuple[TableMapping, ...] = ()
-    mappings_total_count: int | None = None
-    source_group: str | None = None
-    target_group: str | None = None
-    source_datasource_id: str | None = None
-    target_datasource_id: str | None = None
-    source_datasource_name: str | None = None
-    target_datasource_name: str | None = None
-    source_datasource_type: str | None = None
-    target_datasource_type: str | None = None
-    source_instance_id: str | None = None
-    target_instance_id: str | None = None
-    source_app_id: str | None = None
-    target_app_id: str | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _what = "the composite task"
 
-    @classmethod
-    def from_wire(cls, data: Any) -> CompositeInit:
-        row = _object(data, "the composite task")
-        get = row.get
-        return cls(
-            task_id=_required(row, "task_id", "the composite task"),
-            mappings=tuple(TableMapping.from_wire(m) for m in _objects(get("mappings"))),
-            mappings_total_count=_int(get("mappings_total_count")),
-            source_group=_text(get("source_group")),
-            target_group=_text(get("target_group")),
-            source_datasource_id=_text(get("source_datasource_id")) or _text(get("source_ds_id")),
-            target_datasource_id=_text(get("target_datasource_id")) or _text(get("target_ds_id")),
-            source_datasource_name=_text(get("source_datasource_name")),
-            target_datasource_name=_text(get("target_datasource_name")),
-            source_datasource_type=_text(get("source_datasource_type")),
-            target_datasource_type=_text(get("target_datasource_type")),
-            source_instance_id=_text(get("source_instance_id")),
-            target_instance_id=_text(get("target_instance_id")),
-            source_app_id=_text(get("source_app_id")),
-            target_app_id=_text(get("target_app_id")),
-            raw=row,
-        )
+    task_id: str = required()
+    mappings: tuple[TableMapping, ...] = many(_mappings)
+    mappings_total_count: int | None = whole()
+    source_group: str | None = text()
+    target_group: str | None = text()
+    source_datasource_id: str | None = text("source_datasource_id", "source_ds_id")
+    target_datasource_id: str | None = text("target_datasource_id", "target_ds_id")
+    source_datasource_name: str | None = text()
+    target_datasource_name: str | None = text()
+    source_datasource_type: str | None = text()
+    target_datasource_type: str | None = text()
+    source_instance_id: str | None = text()
+    target_instance_id: str | None = text()
+    source_app_id: str | None = text()
+    target_app_id: str | None = text()
+    raw: Mapping[str, Any] = whole_row()
 
     @classmethod
     def many_from_wire(cls, data: Any) -> tuple[CompositeInit, ...]:
@@ -768,56 +537,77 @@ def mapping_page(data: Any) -> Page:
         return Page.from_wire(data)
     rows: list[Any] = []
     total: int | None = None
-    for block in _objects(blocks):
+    for block in objects_in(blocks):
         rows += block.get("mappings") or [] if isinstance(block.get("mappings"), list) else []
         for key in ("mappings_total_count", "total", "total_count"):
-            count = _int(block.get(key))
+            count = as_int(block.get(key))
             if count is not None:
                 total = (total or 0) + count
                 break
-    return Page(_objects(rows), total, len(rows))
+    return Page(objects_in(rows), total, len(rows))
+
+
+# Data sources
+
+
+def _object_or_none(value: Any) -> dict[str, Any] | None:
+    return value if isinstance(value, dict) else None
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
 
 
 @dataclass(frozen=True, slots=True)
-class Datasource:
+class Datasource(Model):
     """A data source. ``content`` is the service's own; it may hold secrets, so it is not in the repr."""
 
-    datasource_id: str
-    datasource_name: str | None
-    datasource_type: str | None
-    app_id: str | None = None
-    app_name: str | None = None
-    instance_id: str | None = None
-    vpc_id: str | None = None
-    description: str | None = None
-    custom_plugin_id: str | None = None
-    app_permission: tuple[str, ...] = ()
-    created_time: int | None = None
-    modified_time: int | None = None
-    content: Mapping[str, Any] | None = field(default=None, repr=False)
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _what = "the data source"
 
-    @classmethod
-    def from_wire(cls, data: Any) -> Datasource:
-        row = _object(data, "the data source")
-        get = row.get
-        permissions = get("app_permission")
-        content = get("content")
-        return cls(
-            datasource_id=_required(row, "datasource_id", "the data source"),
-            datasource_name=_text(get("datasource_name")),
-            datasource_type=_text(get("datasource_type")),
-            app_id=_text(get("app_id")),
-            app_name=_text(get("app_name")),
-            instance_id=_text(get("instance_id")),
-            vpc_id=_text(get("vpc_id")),
-            description=_text(get("description")),
-            custom_plugin_id=_text(get("custom_plugin_id")),
-            app_permission=tuple(p for p in permissions if isinstance(p, str))
-            if isinstance(permissions, list)
-            else (),
-            created_time=_first_ms(row, "create_time", "created_time", "created_date"),
-            modified_time=_first_ms(row, "update_time", "last_modified_time", "last_modified_date"),
-            content=content if isinstance(content, dict) else None,
-            raw=row,
-        )
+    datasource_id: str = required()
+    datasource_name: str | None = text()
+    datasource_type: str | None = text()
+    app_id: str | None = text()
+    app_name: str | None = text()
+    instance_id: str | None = text()
+    vpc_id: str | None = text()
+    description: str | None = text()
+    custom_plugin_id: str | None = text()
+    app_permission: tuple[str, ...] = many(_texts)
+    created_time: int | None = time("create_time", "created_time", "created_date")
+    modified_time: int | None = time("update_time", "last_modified_time", "last_modified_date")
+    content: Mapping[str, Any] | None = read_by(_object_or_none, repr=False)()
+    raw: Mapping[str, Any] = whole_row()
+
+
+def table_names(data: Any) -> tuple[str, ...]:
+    """Names of tables from ``{tables: […]}`` or a bare list; null there means none."""
+    rows = data.get("tables") if isinstance(data, dict) else data
+    if rows is None and isinstance(data, dict) and "tables" in data:
+        return ()
+    if not isinstance(rows, list):
+        raise ValueError("the tables are not a list")
+    return _texts(rows)
+
+
+def is_true(data: Any) -> bool:
+    """A truth value from ``{result: …}`` or alone."""
+    result = data.get("result") if isinstance(data, dict) else data
+    if result in (True, "true", "True"):
+        return True
+    if result in (False, "false", "False"):
+        return False
+    raise ValueError("no result")
+
+
+def id_in(*keys: str) -> Callable[[Any], str | None]:
+    """A reader of the id under the first of ``keys`` that has one; None where there is none."""
+
+    def read(data: Any) -> str | None:
+        row = {} if data is None else object_of(data, "the answer")
+        for key in keys:
+            if isinstance(row.get(key), (str, int)) and row[key] != "":
+                return str(row[key])
+        return None
+
+    return read

@@ -8,11 +8,10 @@ are the service's own: booleans and numbers are partly strings there.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from airflow_provider_fdi.client.errors import FdiInvalidRequestError
+from airflow_provider_fdi.client.errors import HIDDEN, FdiArgumentError
 
 __all__ = [
     "api_source",
@@ -23,7 +22,6 @@ __all__ = [
     "error_handler",
     "key_value",
     "metadata_field",
-    "secret_values",
     "table_source",
     "table_target",
     "table_to_table",
@@ -31,94 +29,35 @@ __all__ = [
 ]
 
 
-def to_json_text(
-    task_detail: Mapping[str, Any] | str, *, operation: str = "", field: str = "task_detail"
-) -> str:
+def to_json_text(task_detail: Mapping[str, Any] | str, *, field: str = "task_detail") -> str:
     """``task_detail`` as the JSON text the service wants; text is checked and sent as it is.
 
-    Raises FdiInvalidRequestError for what is no JSON object, naming the position of the mistake.
+    :raises FdiArgumentError: it is not a JSON object; names the position of the mistake.
     """
-    refuse = FdiInvalidRequestError.local
+    # The text itself may hold passwords, so it is not shown.
     if isinstance(task_detail, str):
         try:
             data = json.loads(task_detail)
         except json.JSONDecodeError as error:
             where = f"line {error.lineno}, column {error.colno} (character {error.pos})"
-            # The text itself may hold passwords, so it is not shown.
-            raise refuse(operation, field, "…", f"is no JSON: {error.msg} at {where}") from None
+            raise FdiArgumentError(field, HIDDEN, f"is not JSON: {error.msg} at {where}") from None
         except (ValueError, RecursionError):
-            raise refuse(operation, field, "…", "is no JSON that can be read") from None
+            raise FdiArgumentError(field, HIDDEN, "is not JSON that can be read") from None
         if not isinstance(data, dict):
-            raise refuse(operation, field, "…", f"must be a JSON object, is {_json_kind(data)}")
+            raise FdiArgumentError(field, HIDDEN, f"must be a JSON object, is {_json_kind(data)}")
         return task_detail
     if not isinstance(task_detail, Mapping):
-        raise refuse(operation, field, type(task_detail).__name__, "must be a mapping or JSON text")
+        raise FdiArgumentError(field, type(task_detail).__name__, "must be a mapping or JSON text")
     try:
         return json.dumps(dict(task_detail), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise refuse(operation, field, "…", f"cannot be written as JSON: {error}") from None
+        raise FdiArgumentError(field, HIDDEN, f"cannot be written as JSON: {error}") from None
 
 
 def _json_kind(data: object) -> str:
     if isinstance(data, list):
         return "a list"
     return "null" if data is None else f"a {type(data).__name__}"
-
-
-_SECRET = re.compile(
-    r"passw|pwd|secret|token(?!_?url)|^ak$|^sk$|_ak$|_sk$|app_?key|api_?key|private_?key|credential|authorization|community|config_file_content",
-    re.IGNORECASE,
-)
-
-
-# A pair, or the two halves of {"keys": …, "value": …}, in text that is almost JSON: a template, Python's own
-# notation, JSON with a comma too many. Quotes may be escaped, as they are in JSON within JSON.
-_KEY = r"""["']([\w .$-]{1,64})\\*["']\s*:\s*"""
-_VALUE = r"""(?:"((?:\\.|[^"\\]){1,8192})"|'((?:\\.|[^'\\]){1,8192})'|\\+"(.{1,8192}?)\\+")"""
-# Looked for ahead, so that a pair within the value of another is found too.
-_PAIR = re.compile(f"(?={_KEY}{_VALUE})")
-_IN_URL = re.compile(r"[?&;](\w{1,64})=([^&;\s\"']+)")
-_LOGIN_IN_URL = re.compile(r"://[^/\s:@\"']+:([^/\s@\"']+)@")
-_NAMED = re.compile(
-    rf"""["']keys\\*["']\s*:\s*\\*["']([\w .$-]{{1,64}})\\*["']\s*,\s*\\*["']value\\*["']\s*:\s*{_VALUE}"""
-)
-
-
-def secret_values(data: Any) -> list[str]:
-    """Texts under secret-named keys, at any depth, also in text that is JSON or was meant to be."""
-    found: list[str] = []
-    _collect(data, False, found, 0)
-    return found
-
-
-def _collect(data: Any, secret: bool, found: list[str], depth: int) -> None:
-    if depth > 20:
-        return
-    if isinstance(data, Mapping):
-        for key, value in data.items():
-            _collect(value, secret or bool(_SECRET.search(str(key))), found, depth + 1)
-        name = data.get("keys")
-        if isinstance(name, str) and _SECRET.search(name):  # {"keys": "Authorization", "value": …}
-            _collect(data.get("value"), True, found, depth + 1)
-    elif isinstance(data, (list, tuple)):
-        for value in data:
-            _collect(value, secret, found, depth + 1)
-    elif isinstance(data, str) and data:
-        if secret:
-            found.append(data)
-        found += [value for key, value in _IN_URL.findall(data) if _SECRET.search(key)]
-        found += _LOGIN_IN_URL.findall(data)
-        if data.lstrip()[:1] in ("{", "["):
-            try:
-                inner = json.loads(data)
-            except (ValueError, RecursionError):
-                pairs = [*_PAIR.findall(data), *_NAMED.findall(data)]
-                found += [
-                    value for key, *values in pairs for value in values if value and _SECRET.search(key)
-                ]
-                return
-            if isinstance(inner, (dict, list)):
-                _collect(inner, secret, found, depth + 1)
 
 
 def _given(**fields: Any) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
         stream=sys.stderr,
     )
     try:
-        from airflow_provider_fdi.emulator.server import PortInUse, serve
+        from airflow_provider_fdi.emulator.server.serve import PortInUse, serve
     except ImportError as error:
         print(
             f"fdi-emulator: {error.name} is not installed;"

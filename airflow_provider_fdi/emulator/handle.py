@@ -1,6 +1,7 @@
-"""A running emulator seen from a test: starting it, and its control API as methods. Standard library only.
+"""A running emulator as a test sees it: starting it, and its control API as methods.
 
-Usable in any kind of test, and across ``fork``: a handle holds an address, no connection.
+It needs only the standard library, and works in any kind of test and across ``fork``, because a handle holds
+an address and no connection.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from airflow_provider_fdi.emulator import constants
+
 
 class EmulatorError(RuntimeError):
     """The emulator did not start, or its control API refused a call; the text says why."""
@@ -28,16 +31,16 @@ class FdiEmulator:
     """An emulator at `url`. :meth:`start` makes one in a process of its own."""
 
     # What a server without a configuration accepts.
-    project_id = "0123456789abcdef0123456789abcdef"
-    project_name = "cn-north-4"
-    instance_id = "fae7ff6c-8e07-4cf8-9e67-589cab2f017c"
-    token = "emulator-token"
-    user_name = "fdi-user"
-    password = "fdi-password"
-    domain_name = "fdi-domain"
-    access_key = "AKEMULATOR0000000001"
-    secret_key = "SKemulator0000000000000000000000000000001"
-    app_id = "d5afd9af-a8fe-47f6-a98c-edbcba11a0da"
+    project_id = constants.PROJECT_ID
+    project_name = constants.PROJECT_NAME
+    instance_id = constants.INSTANCE_ID
+    token = constants.TOKEN
+    user_name = constants.USER_NAME
+    password = constants.PASSWORD
+    domain_name = constants.DOMAIN_NAME
+    access_key = constants.ACCESS_KEY
+    secret_key = constants.SECRET_KEY
+    app_id = constants.APP_ID
 
     def __init__(self, url: str, process: subprocess.Popen[bytes] | None = None) -> None:
         self.url = url.rstrip("/")

@@ -1,11 +1,11 @@
-"""Starting one run exactly once, recognising it, judging it, and watching many. No Airflow import.
+"""Starts one run exactly once, recognises it, judges it, and waits for many of them. No Airflow import.
 
-``verdict``  what states and log rows mean: pure functions, shared by every caller
-``record``   what is remembered of one run between processes
+``verdict``  what states and log rows mean: pure functions that every caller uses
+``state``    what a task instance remembers across tries
 ``start``    the protocol that starts one run exactly once
-``stop``     ending a run that is ours, and only such a run
-``wait``     what can be waited for, and the synchronous wait
+``stop``     ends a run that is ours
+``waits``    the kinds of wait, and the synchronous wait
 ``poller``   one poller for all waits of an event loop
-``clock``    how long a process was away
-``report``   runs in words: the summary for XCom, the text of a failure
+``events``   which ended runs an event trigger has still to report
+``report``   formats runs for people and XCom
 """

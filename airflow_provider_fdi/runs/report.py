@@ -1,13 +1,15 @@
-"""Runs in words and figures: the record for XCom, the lines of the task log, the text of a failure."""
+"""Formats runs for people and XCom: the run record, the lines of the task log, the text of a failure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_fdi.client.models import Run, RunStep
 from airflow_provider_fdi.runs.verdict import completed_time, find_run, newest_time
-from airflow_provider_fdi.runs.wait import Look
+
+if TYPE_CHECKING:
+    from airflow_provider_fdi.client.models import Run, RunStep
+    from airflow_provider_fdi.runs.waits import Snapshot
 
 STEP_WORDS = {
     16: "forcibly cancelled",
@@ -76,7 +78,7 @@ def run_summary(run: Run, fdi_task_id: str, *, joined: bool = False) -> dict[str
 def step_line(step: RunStep) -> str:
     """One step of a run as a line for the log: the service's own remark, or what its code means.
 
-    A step that went wrong says both.
+    For a step that went wrong the line has both.
     """
     said = (step.remarks or "").strip().rstrip(".")
     meaning = STEP_WORDS.get(step.code or 0)
@@ -104,7 +106,7 @@ def describe(run: Run) -> str:
 
 
 def failure_text(run: Run, fdi_task_id: str, *, link: str | None = None) -> str:
-    """What somebody reads whose task failed: which run, what the service said, which steps, where to look."""
+    """The message of a failed task: which run, what the service said, which steps failed, where to look."""
     lines = [
         f"Run {run.run_id} of FDI task {fdi_task_id} ended as {status_word(run)}"
         f" ({run.rows} rows, {run.dirty_rows} dirty rows)."
@@ -119,8 +121,10 @@ def failure_text(run: Run, fdi_task_id: str, *, link: str | None = None) -> str:
 
 
 def status_word(run: Run) -> str:
-    told = run.raw.get("execute_status")
-    return run.execute_status.value if run.execute_status.value != "UNKNOWN" else f"unknown status {told!r}"
+    reported = run.raw.get("execute_status")
+    return (
+        run.execute_status.value if run.execute_status.value != "UNKNOWN" else f"unknown status {reported!r}"
+    )
 
 
 def wrong_steps(steps: Iterable[RunStep]) -> list[RunStep]:
@@ -128,24 +132,27 @@ def wrong_steps(steps: Iterable[RunStep]) -> list[RunStep]:
     return [step for step in steps if went_wrong(step)][-LAST_STEPS:]
 
 
-class StepLog:
-    """Tells the steps of one run as they are seen, once each."""
+class StepReporter:
+    """Reports the steps of one run as they appear, once each."""
 
-    def __init__(self, tell: Callable[[str], object], run_id: str | None, told: Iterable[str] = ()) -> None:
-        self._tell = tell
+    def __init__(
+        self, report: Callable[[str], object], run_id: str | None, reported: Iterable[str] = ()
+    ) -> None:
+        self._report = report
         self._run_id = run_id
-        self.told: list[str] = list(told)
-        """Keys of the steps told so far, to go on from in another process."""
+        self.reported: list[str] = list(reported)
+        """Keys of the steps reported so far, so that another process can continue."""
 
-    def tell(self, look: Look) -> None:
-        """Tell what is new in a look at the log."""
-        run = find_run(look.runs, self._run_id) if self._run_id else None
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        """Report the steps that are new in this snapshot of the log."""
+        run = find_run(snapshot.runs, self._run_id) if self._run_id else None
         if run is not None:
-            self.tell_run(run)
+            self.report_run(run)
 
-    def tell_run(self, run: Run) -> None:
+    def report_run(self, run: Run) -> None:
+        """Report the steps of the run that were not reported yet."""
         for step in run.steps:
             key = f"{step.step_id or ''}/{step.code}/{step.position}/{step.begin_time}"
-            if key not in self.told:
-                self.told.append(key)
-                self._tell(step_line(step))
+            if key not in self.reported:
+                self.reported.append(key)
+                self._report(step_line(step))

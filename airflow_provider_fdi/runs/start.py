@@ -1,20 +1,22 @@
 """The protocol that starts one run of an FDI task exactly once.
 
 FDI's ``run`` returns no run id, its answer can be lost, and its log rows appear late. :func:`advance`
-therefore writes the intent down before it starts anything, recognises the run by what the log did not hold
-before, and never sends a start again whose outcome is not known. It does one step after the other until
-something must be waited for; how to wait is the caller's business, so the synchronous and the deferrable mode
-share all of it.
+therefore stores its intent before it starts anything, recognises the run as a row that the log did not have
+before, and never repeats a start whose outcome is not known. It takes one step after another until it must
+wait for something. The caller decides how to wait, so the synchronous and the deferrable mode share all this.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
+from airflow_provider_fdi.client.backoff import Backoff
+from airflow_provider_fdi.client.enums import TaskStatus
 from airflow_provider_fdi.client.errors import (
     FdiConflictError,
     FdiConnectionError,
@@ -22,31 +24,31 @@ from airflow_provider_fdi.client.errors import (
     FdiResponseError,
     FdiThrottledError,
     describe,
+    is_permanent,
 )
-from airflow_provider_fdi.client.models import Listing, Run, Task, TaskStatus
+from airflow_provider_fdi.clock import boot_time
 from airflow_provider_fdi.runs import verdict
-from airflow_provider_fdi.runs.clock import boot_time
-from airflow_provider_fdi.runs.record import Book, RunRecord
+from airflow_provider_fdi.runs.state import RunRecord, TryState
 from airflow_provider_fdi.runs.stop import terminate_own_run
-from airflow_provider_fdi.runs.verdict import Outcome, Sighting
-from airflow_provider_fdi.runs.wait import (
-    IDLE,
+from airflow_provider_fdi.runs.verdict import Match, Outcome
+from airflow_provider_fdi.runs.waits import (
     LOOKBACK_MS,
-    QUIET,
-    VISIBLE,
+    AnyRunAppears,
+    LogIdle,
+    RunAppears,
+    RunEnds,
+    TaskIdle,
     Wait,
     find_in_log,
-    for_end_of,
-    for_our_run,
-    is_hopeless,
-    is_refused_read,
-    look_until,
+    poll_until,
     server_now,
+    should_stop_polling,
     task_state,
 )
 
 if TYPE_CHECKING:
     from airflow_provider_fdi.client.client import FdiClient
+    from airflow_provider_fdi.client.models import Listing, Run, Task
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +62,9 @@ ALREADY_STARTED = "FDI.3023"
 OVERLAP_CODES = frozenset({"FDI.3023", "FDI.3026"})
 """What a refused start may say while a run is active."""
 
-UNSENT_ATTEMPTS = 5
-"""How often a start is tried that cannot have been carried out (throttled, no connection)."""
-UNSENT_PAUSE = 1.0
-UNSENT_PAUSE_CAP = 60.0
-"""Seconds; a service that asks for a longer pause gets the whole try ended instead."""
+UNSENT_BACKOFF = Backoff(base=1.0, cap=60.0, jitter=0.0, attempts=5, budget=math.inf)
+"""For starts that cannot have been carried out (throttled, no connection). If the service asks for a longer
+pause than the cap, the try fails."""
 
 DATE_RESOLUTION_MS = 1_000
 """The ``Date`` header is cut to whole seconds: a time read from it may be this much too early."""
@@ -79,10 +79,10 @@ class FdiStartError(FdiError):
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What the author of the DAG asked for, and which try of which chain of tries asks."""
+    """What the author of the DAG asked for, and which try asks."""
 
     fdi_task_id: str
-    chain: int
+    clear_generation: int
     try_number: int
     if_running: IfRunning = "wait"
     start_grace: float = 120.0
@@ -97,7 +97,7 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The run is over; what that means is for :mod:`.verdict` to say."""
+    """The run is over; :mod:`.verdict` decides what that means."""
 
     run: Run
     joined: bool
@@ -114,7 +114,7 @@ Step = Wait | Ended | Busy
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class TaskActivity:
     """What is going on around a start: the task's state and the rows of its log."""
 
     task: Task
@@ -130,70 +130,89 @@ class Surroundings:
 
 
 def advance(
-    client: FdiClient, book: Book, request: RunRequest, *, sleep: Callable[[float], None] = time.sleep
+    client: FdiClient,
+    try_state: TryState,
+    request: RunRequest,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Step:
-    """Do all that can be done now towards one run and its end; return what to wait for, or how it ended.
+    """Take all steps towards one run and its end that are possible now; what to wait for, or how it ended.
 
-    After a wait, call it again: it looks at the service anew and takes nothing on trust.
+    After a wait, call it again: it reads the state of the service again and relies on nothing else.
 
     :raises FdiError: the service refused, or cannot be reached; never for a start of unknown outcome.
     """
     while True:
-        record = book.record
-        if record is None or record.closed or record.fdi_task_id != request.fdi_task_id:
-            step = _begin(client, book, request, sleep)
+        record = try_state.open_record
+        if record is None or record.fdi_task_id != request.fdi_task_id:
+            step = _begin(client, try_state, request, sleep)
         elif record.run_id is None:
-            step = _find_ours(client, book, request)
+            step = _find_ours(client, try_state, request, record)
         else:
-            step = _follow(client, book, request, record)
+            step = _follow(client, try_state, request, record)
         if step is not None:
             return step
 
 
-def _begin(client: FdiClient, book: Book, request: RunRequest, sleep: Callable[[float], None]) -> Step | None:
-    around = _look_around(client, request)
-    if around.executing:
-        return _meet(book, request, around)
-    if request.start_if_stopped and around.task.status is TaskStatus.STOPPED:
+def _appearance_of(record: RunRecord) -> RunAppears:
+    """The wait for the run of an intent to appear in the log."""
+    return RunAppears(record.fdi_task_id, record.intent_time, record.deadline, record.baseline)
+
+
+def _end_of(record: RunRecord) -> RunEnds:
+    """The wait for the end of the run that is known."""
+    return RunEnds(record.fdi_task_id, record.run_id or "", record.run_time)
+
+
+def _begin(
+    client: FdiClient, try_state: TryState, request: RunRequest, sleep: Callable[[float], None]
+) -> Step | None:
+    """Start a run, unless another one is in progress. None: go on with the next step."""
+    activity = _read_activity(client, request)
+    if activity.executing:
+        return _handle_running(try_state, request, activity)
+    if request.start_if_stopped and activity.task.status is TaskStatus.STOPPED:
         _activate(client, request.fdi_task_id)
-        # A schedule that is due fires at once: the baseline must be younger than the activation.
-        around = _look_around(client, request)
-        if around.executing:
-            return _meet(book, request, around)
-    return _start(client, book, request, around, sleep)
+        # A schedule that is due fires at once: the baseline must be read after the activation.
+        activity = _read_activity(client, request)
+        if activity.executing:
+            return _handle_running(try_state, request, activity)
+    return _start(client, try_state, request, activity, sleep)
 
 
 def _read(request: RunRequest, read: Callable[[], T], *, is_final: Callable[[FdiError], bool]) -> T:
-    """What ``read`` returns; it is called again while the service cannot be reached."""
-    result = look_until(
+    """Call ``read`` until the service can be reached, and return what it returns."""
+    result = poll_until(
         read,
         poll_interval=request.poll_interval,
         poll_failure_timeout=request.poll_failure_timeout,
-        look_first=True,
+        poll_first=True,
         is_final=is_final,
     )
     assert result is not None
     return result
 
 
-def _look_around(client: FdiClient, request: RunRequest) -> Surroundings:
-    return _read(request, lambda: _surroundings(client, request), is_final=is_refused_read)
+def _read_activity(client: FdiClient, request: RunRequest) -> TaskActivity:
+    return _read(request, lambda: _fetch_activity(client, request), is_final=is_permanent)
 
 
-def _surroundings(client: FdiClient, request: RunRequest) -> Surroundings:
+def _fetch_activity(client: FdiClient, request: RunRequest) -> TaskActivity:
+    """Read the task's state and its log, once."""
     task, now = task_state(client, request.fdi_task_id)
     if task is None:
-        # ListTasks may lag or filter; ShowTask raises FdiNotFoundError for a task that is not there.
+        # ListTasks may lag or filter; ShowTask raises FdiNotFoundError for a task that does not exist.
         task = client.get_task(request.fdi_task_id)
-    # The log last, so that the baseline is as young as can be.
+    # The log last, so that the baseline is as recent as possible.
     runs = client.list_runs(request.fdi_task_id, begin_time=now - LOOKBACK_MS)
     if verdict.is_executing(task) and verdict.run_in_progress(runs) is None:
-        # What it executes began longer ago.
+        # The run in progress began earlier.
         runs = client.list_runs(request.fdi_task_id)
-    return Surroundings(task, runs)
+    return TaskActivity(task, runs)
 
 
 def _activate(client: FdiClient, fdi_task_id: str) -> None:
+    """Start a task that is stopped."""
     log.info("FDI task %s is stopped, starting it (start_if_stopped)", fdi_task_id)
     for item in client.start_tasks([fdi_task_id]).failed:
         if item.error_code != ALREADY_STARTED:
@@ -206,9 +225,9 @@ def _activate(client: FdiClient, fdi_task_id: str) -> None:
             )
 
 
-def _meet(book: Book, request: RunRequest, around: Surroundings) -> Step:
-    """A run that is not ours is in progress: go by ``if_running``."""
-    run = verdict.run_in_progress(around.runs)
+def _handle_running(try_state: TryState, request: RunRequest, activity: TaskActivity) -> Step:
+    """Do what ``if_running`` says about a run in progress that is not ours."""
+    run = verdict.run_in_progress(activity.runs)
     name = run.run_id if run else "that is not in the log yet"
     log.info(
         "FDI task %s is executing run %s, which this task did not start: if_running=%r",
@@ -219,53 +238,53 @@ def _meet(book: Book, request: RunRequest, around: Surroundings) -> Step:
     if request.if_running in ("fail", "skip"):
         return Busy(run)
     if request.if_running == "wait":
-        if run is not None and not verdict.is_executing(around.task):
-            # Only the log says so: the state of the task would end the wait at once.
-            return Wait(request.fdi_task_id, QUIET, since=verdict.newest_time(run) or None)
-        return Wait(request.fdi_task_id, IDLE)
+        if run is not None and not verdict.is_executing(activity.task):
+            # Only the log shows it: the state of the task would end the wait at once.
+            return LogIdle(request.fdi_task_id, verdict.newest_time(run) or None)
+        return TaskIdle(request.fdi_task_id)
     if run is None:
-        deadline = around.now + int(request.start_grace * 1000)
-        return Wait(request.fdi_task_id, VISIBLE, since=around.now, deadline=deadline)
+        deadline = activity.now + int(request.start_grace * 1000)
+        return AnyRunAppears(request.fdi_task_id, activity.now, deadline)
     record = RunRecord(
         fdi_task_id=request.fdi_task_id,
-        chain=request.chain,
+        clear_generation=request.clear_generation,
         try_number=request.try_number,
-        intent_time=around.now,
-        deadline=around.now,
+        intent_time=activity.now,
+        deadline=activity.now,
         run_id=run.run_id,
-        run_time=verdict.newest_time(run) or around.now,
+        run_time=verdict.newest_time(run) or activity.now,
         joined=True,
     )
-    return for_end_of(book.write(record))
+    return _end_of(try_state.write(record))
 
 
 def _start(
     client: FdiClient,
-    book: Book,
+    try_state: TryState,
     request: RunRequest,
-    around: Surroundings,
+    activity: TaskActivity,
     sleep: Callable[[float], None],
 ) -> Step | None:
-    """Write the intent, then start. None: nothing was started, begin anew."""
-    if verdict.never_ends(around.task):
+    """Store the intent, then send the start. None: nothing was started, begin again."""
+    if verdict.never_ends(activity.task):
         log.warning(
-            "FDI task %s never ends by itself (real-time or composite): its run will be waited for until it"
-            " fails or is stopped. FdiBatchOperator starts such a task, FdiTaskSensor tells when it runs",
+            "FDI task %s never ends by itself (real-time or composite): this task waits until its run fails"
+            " or is stopped. Use FdiBatchOperator to start such a task, FdiTaskSensor to wait until it runs",
             request.fdi_task_id,
         )
-    _refuse_if_ended(book, request)
+    _refuse_if_ended(try_state, request)
     written = boot_time()
-    record = _write_intent(book, request, around)
-    if not book.is_stored:
+    record = _write_intent(try_state, request, activity)
+    if not try_state.is_stored:
         raise FdiStartError(
             f"{_about_start(request)}: nothing was started: a newer try of the Airflow task has taken over",
             operation="run_task",
             ids={"task_id": request.fdi_task_id},
         )
-    _refuse_if_ended(book, request)
+    _refuse_if_ended(try_state, request)
     age = boot_time() - written
     if age > request.start_grace / 2:
-        _give_up_intent(book, request, record, age)
+        _discard_intent(try_state, request, record, age)
         return None
     no_answer: str | None = None
     sent = time.monotonic()
@@ -273,25 +292,28 @@ def _start(
         client.run_task(request.fdi_task_id, resend=False)
     except FdiError as error:
         if not error.ambiguous:
-            return _take_refusal(client, book, request, error, sleep)
+            return _handle_refusal(client, try_state, request, error, sleep)
         log.warning(
-            "The start of FDI task %s got no clear answer; looking for its run instead of starting again: %s",
+            "The start of FDI task %s got no clear answer; searching the log for its run instead of starting"
+            " again: %s",
             request.fdi_task_id,
             error,
         )
         no_answer = str(error)
-    # The grace counts from when the start can last have been carried out.
+    # The grace period counts from the latest moment at which the start can have been carried out.
     took = int((time.monotonic() - sent) * 1000)
     deadline = record.deadline + took
-    return for_our_run(book.update(accepted=no_answer is None, no_answer=no_answer, deadline=deadline))
+    return _appearance_of(
+        try_state.update(accepted=no_answer is None, no_answer=no_answer, deadline=deadline)
+    )
 
 
 def _about_start(request: RunRequest) -> str:
     return describe("run_task", {"task_id": request.fdi_task_id})
 
 
-def _refuse_if_ended(book: Book, request: RunRequest) -> None:
-    if book.try_ended:
+def _refuse_if_ended(try_state: TryState, request: RunRequest) -> None:
+    if try_state.try_ended:
         raise FdiStartError(
             f"{_about_start(request)}: nothing was started: Airflow has ended this try",
             operation="run_task",
@@ -299,132 +321,141 @@ def _refuse_if_ended(book: Book, request: RunRequest) -> None:
         )
 
 
-def _give_up_intent(book: Book, request: RunRequest, record: RunRecord, age: float) -> None:
-    """Nothing was sent: a later try may be about to take the intent for lost. Begin anew, a few times.
+def _discard_intent(try_state: TryState, request: RunRequest, record: RunRecord, age: float) -> None:
+    """Close an intent that became too old before its start was sent, a few times at most.
 
-    A process that was stopped between its intent and its request must not send it when it wakes.
+    A later try may be about to consider the intent as lost: a process that was frozen between storing its
+    intent and sending the start must not send it when it wakes up.
     """
-    if record.unsent + 1 >= UNSENT_ATTEMPTS:
+    if record.unsent + 1 >= UNSENT_BACKOFF.attempts:
         raise FdiStartError(
             f"{_about_start(request)}: nothing was started: storing the intent took {age:.1f} s,"
-            f" more than half of start_grace={request.start_grace:g} s, {UNSENT_ATTEMPTS} times",
+            f" more than half of start_grace={request.start_grace:g} s, {UNSENT_BACKOFF.attempts} times",
             operation="run_task",
             ids={"task_id": request.fdi_task_id},
         )
     log.warning(
         "Storing the intent to start FDI task %s took %.1f s, more than half of start_grace=%g s;"
-        " nothing was started, beginning anew",
+        " nothing was started, beginning again",
         request.fdi_task_id,
         age,
         request.start_grace,
     )
-    book.update(closed=True, unsent=record.unsent + 1)
+    try_state.update(is_open=False, unsent=record.unsent + 1)
 
 
-def _write_intent(book: Book, request: RunRequest, around: Surroundings) -> RunRecord:
-    before = book.record
+def _write_intent(try_state: TryState, request: RunRequest, activity: TaskActivity) -> RunRecord:
+    """Store that a start is about to be sent, and which runs there were before."""
+    before = try_state.record
     same_try = (
         before is not None
         and before.fdi_task_id == request.fdi_task_id
-        and (before.chain, before.try_number) == (request.chain, request.try_number)
+        and (before.clear_generation, before.try_number) == (request.clear_generation, request.try_number)
     )
-    return book.write(
+    return try_state.write(
         RunRecord(
             fdi_task_id=request.fdi_task_id,
-            chain=request.chain,
+            clear_generation=request.clear_generation,
             try_number=request.try_number,
-            intent_time=around.now,
-            deadline=around.now + DATE_RESOLUTION_MS + int(request.start_grace * 1000),
-            baseline=tuple(run.run_id for run in around.runs),
+            intent_time=activity.now,
+            deadline=activity.now + DATE_RESOLUTION_MS + int(request.start_grace * 1000),
+            baseline=tuple(run.run_id for run in activity.runs),
             unsent=before.unsent if before is not None and same_try else 0,
             unconfirmed=before.unconfirmed if before is not None and same_try else 0,
         )
     )
 
 
-def _take_refusal(
-    client: FdiClient, book: Book, request: RunRequest, error: FdiError, sleep: Callable[[float], None]
+def _handle_refusal(
+    client: FdiClient,
+    try_state: TryState,
+    request: RunRequest,
+    error: FdiError,
+    sleep: Callable[[float], None],
 ) -> Step | None:
-    """The start was certainly not carried out: close the intent, so that nobody looks for its run."""
-    record = book.update(closed=True)
+    """Close the intent of a start that was certainly not carried out. None: begin again."""
+    record = try_state.update(is_open=False)
     if isinstance(error, (FdiThrottledError, FdiConnectionError)):
-        pause = min(UNSENT_PAUSE * 2**record.unsent, UNSENT_PAUSE_CAP)
-        if isinstance(error, FdiThrottledError) and error.retry_after is not None:
-            pause = error.retry_after
-        if record.unsent + 1 >= UNSENT_ATTEMPTS or pause > UNSENT_PAUSE_CAP:
+        attempt = record.unsent + 1
+        asked = error.retry_after if isinstance(error, FdiThrottledError) else None
+        pause = UNSENT_BACKOFF.delay(attempt, asked)
+        if not UNSENT_BACKOFF.allows(attempt, 0.0, pause, asked):
             raise error
-        book.update(unsent=record.unsent + 1)
+        try_state.update(unsent=attempt)
         log.warning("The start was not carried out, trying again in %.0f s: %s", pause, error)
         sleep(pause)
         return None
     if not _says_overlap(error):
         raise error
-    around = _look_around(client, request)
-    if around.executing:
-        return _meet(book, request, around)
-    if all(run.run_id in record.baseline or verdict.is_refused(run) for run in around.runs):
+    activity = _read_activity(client, request)
+    if activity.executing:
+        return _handle_running(try_state, request, activity)
+    if all(run.run_id in record.baseline or verdict.is_refused(run) for run in activity.runs):
         raise error
-    # The run that was in the way has come and gone since the look around.
+    # The run that was in the way has started and ended since the activity was read.
     return None
 
 
 def _says_overlap(error: FdiError) -> bool:
+    """Whether the start was refused because a run is in progress."""
     return isinstance(error, FdiConflictError) or (
         isinstance(error, FdiResponseError) and error.error_code in OVERLAP_CODES
     )
 
 
-def _find_ours(client: FdiClient, book: Book, request: RunRequest) -> Step | None:
-    """An intent was written: find out what has become of it. None: it is settled, go on from there."""
-    record = _of(book)
-    seen, rows, executing = _read(request, lambda: _look_for_ours(client, record), is_final=is_hopeless)
-    if seen.sighting is Sighting.NOT_YET:
-        return for_our_run(record)
-    if seen.sighting is Sighting.FOUND and seen.run is not None:
-        if seen.doubtful:
+def _find_ours(client: FdiClient, try_state: TryState, request: RunRequest, record: RunRecord) -> Step | None:
+    """Find out what happened to an intent that was stored. None: that is settled, take the next step."""
+    result, rows, executing = _read(
+        request, lambda: _search_for_ours(client, record), is_final=should_stop_polling
+    )
+    if result.match is Match.NOT_YET:
+        return _appearance_of(record)
+    if result.match is Match.FOUND and result.run is not None:
+        if result.doubtful:
             log.warning(
-                "Nothing but run %s appeared since the start of FDI task %s, with a time before it: taking it"
-                " for ours. The clocks of the service seem to differ",
-                seen.run.run_id,
+                "Only run %s appeared since the start of FDI task %s, and its time is earlier: treating it as"
+                " ours. The clocks of the service seem to differ",
+                result.run.run_id,
                 record.fdi_task_id,
             )
-        elif seen.candidates > 1:
+        elif result.candidates > 1:
             log.warning(
-                "%d runs of FDI task %s appeared since the start; taking the earliest, %s, for ours",
-                seen.candidates,
+                "%d runs of FDI task %s appeared since the start; treating the earliest, %s, as ours",
+                result.candidates,
                 record.fdi_task_id,
-                seen.run.run_id,
+                result.run.run_id,
             )
-        started = verdict.newest_time(seen.run) or record.intent_time
-        record = book.update(run_id=seen.run.run_id, run_time=started)
-        return _judge(client, book, request, record, seen.run, server_now(rows.server_time))
+        started = verdict.newest_time(result.run) or record.intent_time
+        record = try_state.update(run_id=result.run.run_id, run_time=started)
+        return _judge(client, try_state, request, record, result.run, server_now(rows.server_time))
     if executing and verdict.run_in_progress(rows) is None:
-        # It is executing something that its log does not show: starting again would be a guess.
+        # It is executing something that its log does not show: starting again could be a second start.
         deadline = server_now(rows.server_time) + int(request.start_grace * 1000)
-        return Wait(record.fdi_task_id, VISIBLE, since=record.intent_time, deadline=deadline)
-    if seen.sighting is Sighting.REFUSED:
+        return AnyRunAppears(record.fdi_task_id, record.intent_time, deadline)
+    if result.match is Match.REFUSED:
         log.info("FDI refused the start: a run of task %s was still in progress", record.fdi_task_id)
-        book.update(closed=True)
+        try_state.update(is_open=False)
         return None
-    _give_up_looking(book, request, record)
+    _give_up_searching(try_state, request, record)
     return None
 
 
-def _look_for_ours(client: FdiClient, record: RunRecord) -> tuple[verdict.Located, Listing[Run], bool]:
-    """What the log shows of our start, its rows, and whether the task is executing anything."""
+def _search_for_ours(client: FdiClient, record: RunRecord) -> tuple[verdict.MatchResult, Listing[Run], bool]:
+    """Search the log for our run: the match, the rows, and whether the task is executing anything."""
     rows = client.list_runs(record.fdi_task_id, begin_time=record.intent_time - LOOKBACK_MS)
-    seen = _locate(record, rows)
+    result = _locate(record, rows)
     executing = False
-    if seen.sighting in (Sighting.NEVER, Sighting.REFUSED):
-        # The last word before another start. The state first: what ends in between is then in the log. And
-        # the whole log: a run in progress may lack the time by which begin_time filters.
+    if result.match in (Match.NEVER, Match.REFUSED):
+        # Another start may follow, so check once more. The state first: a run that ends in between is then in
+        # the log. And the whole log: a run in progress may lack the time by which begin_time filters.
         executing = verdict.is_executing(task_state(client, record.fdi_task_id)[0])
         rows = client.list_runs(record.fdi_task_id)
-        seen = _locate(record, rows)
-    return seen, rows, executing
+        result = _locate(record, rows)
+    return result, rows, executing
 
 
-def _locate(record: RunRecord, rows: Listing[Run]) -> verdict.Located:
+def _locate(record: RunRecord, rows: Listing[Run]) -> verdict.MatchResult:
+    """Which of the rows is the run of this record."""
     return verdict.locate(
         rows,
         baseline=record.baseline,
@@ -435,11 +466,14 @@ def _locate(record: RunRecord, rows: Listing[Run]) -> verdict.Located:
     )
 
 
-def _give_up_looking(book: Book, request: RunRequest, record: RunRecord) -> None:
-    """No run appeared within the grace."""
+def _give_up_searching(try_state: TryState, request: RunRequest, record: RunRecord) -> None:
+    """Close an intent whose run did not appear within the grace period.
+
+    :raises FdiStartError: the start was accepted, or too many starts of this try got no answer.
+    """
     unconfirmed = record.unconfirmed + 1
-    book.update(closed=True, unconfirmed=unconfirmed)
-    same_try = (record.chain, record.try_number) == (request.chain, request.try_number)
+    try_state.update(is_open=False, unconfirmed=unconfirmed)
+    same_try = (record.clear_generation, record.try_number) == (request.clear_generation, request.try_number)
     if same_try and (record.accepted or unconfirmed >= UNCONFIRMED_STARTS):
         how = (
             "the service accepted the start"
@@ -456,8 +490,8 @@ def _give_up_looking(book: Book, request: RunRequest, record: RunRecord) -> None
     log.info("No run of FDI task %s appeared: the start was not carried out", record.fdi_task_id)
 
 
-def _follow(client: FdiClient, book: Book, request: RunRequest, record: RunRecord) -> Step | None:
-    """A run is known: is it going on, over, or an old story. None: forget it and begin anew."""
+def _follow(client: FdiClient, try_state: TryState, request: RunRequest, record: RunRecord) -> Step | None:
+    """Decide by the log what to do about the run that is known. None: forget it and begin again."""
     begin_time = (record.run_time or 0) - LOOKBACK_MS
 
     def find() -> tuple[Run | None, Listing[Run]]:
@@ -465,59 +499,57 @@ def _follow(client: FdiClient, book: Book, request: RunRequest, record: RunRecor
             client, record.fdi_task_id, begin_time, lambda rows: verdict.find_run(rows, record.run_id or "")
         )
 
-    run, rows = _read(request, find, is_final=is_hopeless)
+    run, rows = _read(request, find, is_final=should_stop_polling)
     if run is None:
-        if record.chain != request.chain:
-            return _forget(book, f"run {record.run_id} belongs to an execution that was cleared")
-        return for_end_of(record)
-    return _judge(client, book, request, record, run, server_now(rows.server_time))
+        if record.clear_generation != request.clear_generation:
+            _forget(try_state, f"run {record.run_id} belongs to an execution that was cleared")
+            return None
+        return _end_of(record)
+    return _judge(client, try_state, request, record, run, server_now(rows.server_time))
 
 
 def _judge(
-    client: FdiClient, book: Book, request: RunRequest, record: RunRecord, run: Run, now: int
+    client: FdiClient, try_state: TryState, request: RunRequest, record: RunRecord, run: Run, now: int
 ) -> Step | None:
+    """Decide by its row what to do about the run that is known. None: forget it and begin again."""
     result = verdict.outcome(run)
-    if record.chain != request.chain:
-        if result is Outcome.GOING_ON and record.ours and request.terminate_cleared:
+    if record.clear_generation != request.clear_generation:
+        if result is Outcome.GOING_ON and record.is_ours and request.terminate_cleared:
             log.info("Run %s belongs to an execution that was cleared: terminating it", run.run_id)
             terminate_own_run(client, record)
-            book.record = None
-            return Wait(request.fdi_task_id, QUIET, since=verdict.newest_time(run) or None)
-        return _forget(book, f"run {run.run_id} belongs to an execution that was cleared")
+            try_state.record = None
+            return LogIdle(request.fdi_task_id, verdict.newest_time(run) or None)
+        _forget(try_state, f"run {run.run_id} belongs to an execution that was cleared")
+        return None
     if record.try_number == request.try_number:
-        if result is Outcome.CANCELLED and _echo_of_a_kill(record, run):
-            return _forget(book, f"run {run.run_id} was cancelled when the try before this one was killed")
-        return for_end_of(record) if result is Outcome.GOING_ON else Ended(run, record.joined)
+        if result is Outcome.CANCELLED and _cancelled_by_kill(record, run):
+            _forget(try_state, f"run {run.run_id} was cancelled when the try before this one was killed")
+            return None
+        return _end_of(record) if result is Outcome.GOING_ON else Ended(run, record.joined)
     if result is Outcome.GOING_ON:
         log.info(
             "Joining run %s of FDI task %s, which an earlier try started", run.run_id, record.fdi_task_id
         )
-        return for_end_of(book.update(try_number=request.try_number, rejoined_at=now))
+        return _end_of(try_state.update(try_number=request.try_number, rejoined_at=now))
     if result in (Outcome.FAILED, Outcome.CANCELLED):
-        return _forget(book, f"run {run.run_id} of an earlier try ended as {run.execute_status.value}")
-    log.info("Run %s ended while nobody watched; taking its success, nothing was started", run.run_id)
+        _forget(try_state, f"run {run.run_id} of an earlier try ended as {run.execute_status.value}")
+        return None
+    log.info("Run %s ended while no try was waiting for it; nothing was started", run.run_id)
     return Ended(run, record.joined)
 
 
-def _forget(book: Book, why: str) -> Step | None:
-    log.info("Starting anew: %s", why)
-    # In memory only: the store keeps the record until the next intent overwrites it, so that no crash in
-    # between can lose what it says.
-    book.record = None
-    return None
+def _forget(try_state: TryState, why: str) -> None:
+    """Forget the record in memory only: the store keeps it until the next intent overwrites it, so that a
+    crash in between does not lose it."""
+    log.info("Starting again: %s", why)
+    try_state.record = None
 
 
-def _echo_of_a_kill(record: RunRecord, run: Run) -> bool:
-    """Whether a run that this try found active was ended by the killed try before it."""
+def _cancelled_by_kill(record: RunRecord, run: Run) -> bool:
+    """Whether the kill of the try before this one cancelled a run that this try found active."""
     grace = record.deadline - record.intent_time
     return (
         record.rejoined_at is not None
         and not record.joined
         and verdict.completed_time(run) <= record.rejoined_at + grace
     )
-
-
-def _of(book: Book) -> RunRecord:
-    if book.record is None:
-        raise LookupError("there is no record of a start")
-    return book.record

@@ -1,7 +1,6 @@
 """What the states and log rows of FDI mean. Pure functions: no I/O, no clock.
 
-The synchronous wait, the triggers and the sensor all decide through this module, so they cannot
-drift apart.
+The synchronous wait, the triggers and the sensor all decide through this module, so they always agree.
 """
 
 from __future__ import annotations
@@ -9,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Container, Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from airflow_provider_fdi.client.models import ExecuteStatus, Run, Task, TaskMonitor, TaskStatus, TaskType
+from airflow_provider_fdi.client.enums import ExecuteStatus, TaskStatus, TaskType
+
+if TYPE_CHECKING:
+    from airflow_provider_fdi.client.models import Run, Task, TaskMonitor
 
 REFUSED_CODES = frozenset({907, 909, 914})
 """Step codes of a dispatch that FDI refused because the previous run had not finished."""
@@ -19,11 +22,11 @@ CLOCK_SLACK_MS = 5_000
 """How far the clock behind the ``Date`` header may be ahead of the one that stamps log rows."""
 
 CLOCK_DOUBT_MS = 600_000
-"""How far it is thought possible to be ahead, when the alternative is to start a second run."""
+"""How far ahead it may possibly be, when the alternative is to start a second run."""
 
 
 def is_refused(run: Run) -> bool:
-    """Whether the row is no execution but the note that a dispatch was refused (codes 907, 909, 914)."""
+    """Whether the row is not an execution but only says that a dispatch was refused (codes 907, 909, 914)."""
     if run.execute_status.is_active or run.execute_status is ExecuteStatus.SUCCESS:
         return False
     return run.step_code in REFUSED_CODES or any(step.code in REFUSED_CODES for step in run.steps)
@@ -71,7 +74,7 @@ def is_executing(task: Task | TaskMonitor | None, runs: Iterable[Run] = ()) -> b
 # --- which row is the run that we started ---------------------------------------------------------
 
 
-class Sighting(Enum):
+class Match(Enum):
     FOUND = "found"
     NOT_YET = "not yet"
     REFUSED = "refused"
@@ -81,8 +84,8 @@ class Sighting(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
-    sighting: Sighting
+class MatchResult:
+    match: Match
     run: Run | None = None
     candidates: int = 0
     """How many rows could have been ours; more than one is ambiguous."""
@@ -98,14 +101,14 @@ def locate(
     deadline: int,
     now: int,
     accepted: bool = False,
-) -> Located:
-    """Which of the rows is the run that was started after ``intent_time`` (all times: the server's, ms).
+) -> MatchResult:
+    """Find the row of the run that was started after ``intent_time`` (all times: the server's, in ms).
 
-    The earliest accepted row that is not in the baseline and not older than the intent. A refused row is ours
-    only if no accepted one appears until ``deadline``: a schedule firing into our run leaves such a row too.
-    A row without times is one that still waits for its turn. What began after ``deadline`` is another's.
-    The clock slack is granted only at the end, when the alternative would be to start a second run. A row
-    that is older still is then ours if the start was ``accepted``, or if the run is going on.
+    It is the earliest accepted row that is not in the baseline and not older than the intent. A refused row
+    is ours only if no accepted one appears until ``deadline``: a schedule that fires during our run leaves
+    such a row too. A row without times is that of a queued run. A run that began after ``deadline`` is not
+    ours. The clock slack is granted only at the end, when the alternative would be to start a second run.
+    An even older row is then ours if the start was ``accepted``, or if the run is going on.
     """
     fresh = [
         run for run in runs if run.run_id not in baseline and oldest_time(run) <= max(deadline, intent_time)
@@ -116,9 +119,9 @@ def locate(
         ours = sorted((r for r in fresh if newest_time(r) >= intent_time - slack), key=by_time)
         executed = [run for run in ours if not is_refused(run)] + waiting
         if executed:
-            return Located(Sighting.FOUND, executed[0], len(executed))
+            return MatchResult(Match.FOUND, executed[0], len(executed))
         if final and ours:
-            return Located(Sighting.REFUSED, ours[0], len(ours))
+            return MatchResult(Match.REFUSED, ours[0], len(ours))
     older = [
         run
         for run in fresh
@@ -127,8 +130,8 @@ def locate(
         and (accepted or run.execute_status.is_active)
     ]
     if final and older:
-        return Located(Sighting.FOUND, max(older, key=by_time), len(older), doubtful=True)
-    return Located(Sighting.NEVER if final else Sighting.NOT_YET)
+        return MatchResult(Match.FOUND, max(older, key=by_time), len(older), doubtful=True)
+    return MatchResult(Match.NEVER if final else Match.NOT_YET)
 
 
 # --- what has become of a run -------------------------------------------------------------------------
@@ -140,7 +143,7 @@ class Outcome(Enum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
-    """A state this version does not know: never taken for a success."""
+    """A state that this version does not know: never taken for a success."""
 
 
 _OUTCOMES = {
@@ -154,7 +157,7 @@ _OUTCOMES = {
 
 
 def outcome(run: Run) -> Outcome:
-    """What has become of the run, by its ``execute_status`` alone: step codes are informational."""
+    """Whether the run is going on, or how it ended. Step codes do not count: they are informational."""
     return _OUTCOMES.get(run.execute_status, Outcome.UNKNOWN)
 
 
@@ -177,9 +180,9 @@ class GateVerdict(Enum):
 
 
 def judge_data(run: Run, gate: DataGate) -> tuple[GateVerdict, str]:
-    """Hold the counts of a successful run against the gate; the text says what was measured.
+    """Check the counts of a successful run against the gate; the text says what was measured.
 
-    A count that the log row does not tell fails the bound that asks for it: what is not known is not passed.
+    A count that the log row lacks fails the bound that needs it.
     """
     if gate.max_dirty_rows is not None and (run.dirty_rows is None or run.dirty_rows > gate.max_dirty_rows):
         return (
@@ -210,15 +213,15 @@ def latest_completed(
     return max(ended, key=lambda run: (completed_time(run), run.run_id), default=None)
 
 
-def news(runs: Iterable[Run], told: Container[str], after: int) -> list[Run]:
-    """The runs that are over, ended at or after ``after`` (ms) and are not in ``told``, the earliest first.
+def unreported_runs(runs: Iterable[Run], reported: Container[str], after: int) -> list[Run]:
+    """The runs that ended at or after ``after`` (ms) and are not in ``reported``, the earliest first.
 
-    A row in a state that this version does not know is not taken for over.
+    A row in a state that this version does not know does not count as ended.
     """
     over = (
         run
         for run in runs
-        if run.execute_status.is_terminal and run.run_id not in told and completed_time(run) >= after
+        if run.execute_status.is_terminal and run.run_id not in reported and completed_time(run) >= after
     )
     return sorted(over, key=lambda run: (completed_time(run), run.run_id))
 

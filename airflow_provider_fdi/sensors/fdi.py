@@ -5,22 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
-from airflow_provider_fdi.deferral import check_event, deadline_of, defer_for
-from airflow_provider_fdi.exceptions import (
-    FdiRunFailed,
-    FdiTimeout,
-    FdiTriggerEventError,
-    ends_at_once_if_hopeless,
-    no_retry_mends,
-)
-from airflow_provider_fdi.inputs import given_id, id_list, make_hook, name_to_id, number
-from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink, push_link
-from airflow_provider_fdi.version_compat import (
+from airflow_provider_fdi.client.enums import ExecuteStatus
+from airflow_provider_fdi.client.errors import FdiArgumentError, FdiError, FdiNotFoundError, is_permanent
+from airflow_provider_fdi.client.times import time_ms
+from airflow_provider_fdi.compat import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
@@ -28,14 +20,23 @@ from airflow_provider_fdi.version_compat import (
     PokeReturnValue,
     default_deferrable,
 )
+from airflow_provider_fdi.constants import TIMEOUT
+from airflow_provider_fdi.deferral import check_event, deadline_of, defer_for
+from airflow_provider_fdi.exceptions import (
+    FdiRunFailed,
+    FdiTimeout,
+    FdiTriggerEventError,
+    fail_without_retry,
+)
+from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink
+from airflow_provider_fdi.operators.base import FdiConnectionMixin
+from airflow_provider_fdi.validation import id_list, identifier, number
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_fdi.client.errors import FdiError
     from airflow_provider_fdi.client.models import Run, Task, TaskMonitor
-    from airflow_provider_fdi.hooks.fdi import FdiHook
-    from airflow_provider_fdi.runs.wait import PollFailures, Wait
+    from airflow_provider_fdi.runs.waits import PollFailures, Snapshot, Wait
 
 NOT_GIVEN: Any = object()
 
@@ -43,15 +44,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def skips_if_soft(method: F) -> F:
-    """Let ``soft_fail`` and ``never_fail`` hold for whatever fails the sensor, in every mode.
+    """Apply ``soft_fail`` and ``never_fail`` to all failures of the sensor, in every mode.
 
-    Airflow applies them to some failures of ``poke`` and to others of a deferred sensor.
+    Airflow applies them to some failures of ``poke`` and to other failures of a deferred sensor.
     """
 
     @wraps(method)
     def wrapper(self: FdiTaskSensor, *args: Any, **kwargs: Any) -> Any:
-        from airflow_provider_fdi.client.errors import FdiError
-
         try:
             return method(self, *args, **kwargs)
         except (
@@ -69,13 +68,13 @@ def skips_if_soft(method: F) -> F:
     return cast("F", wrapper)
 
 
-class FdiTaskSensor(BaseSensorOperator):
-    """Wait for a run that FDI started itself, on its own schedule or by somebody's hand.
+class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
+    """Wait for a run that this DAG did not start: FDI's own schedule did, or somebody in the console.
 
     Succeeds when a run of the task has ended, at or after ``completed_after``, as one of ``target_statuses``;
-    of several the latest counts. A real-time or composite task never ends: there the sensor waits until the
-    task is started and executing. Returns the run record (see :class:`.FdiRunTaskOperator`), for a task that
-    never ends its id, status and execution status.
+    of several runs the latest counts. A real-time or composite task never ends: there the sensor waits until
+    the task is started and executing. Returns the run record (see :class:`.FdiRunTaskOperator`); for a
+    task that never ends, its id, status and execution status.
 
     Source: ListMonitorLog, ListTasks.
 
@@ -84,25 +83,23 @@ class FdiTaskSensor(BaseSensorOperator):
     :param completed_after: a datetime, ISO text or ms since the epoch, usually ``{{ data_interval_end }}``
         (``{{ dag_run.run_after }}`` in runs without one: started by hand or by an asset, on Airflow 3): keeps
         yesterday's success from passing today's check. Must be given unless ``fdi_run_id`` is;
-        ``None``, said aloud, takes the latest run whatever its age.
-    :param fdi_run_id: wait for this very run instead.
+        an explicit ``None`` takes the latest run whatever its age.
+    :param fdi_run_id: wait for this run instead.
     :param target_statuses: what counts as a success.
-    :param failure_statuses: what fails the sensor; empty: it waits on for a success.
+    :param failure_statuses: what fails the sensor; empty: it goes on waiting for a success.
     :param deferrable: wait in the triggerer; ``[operators] default_deferrable`` when None.
     :param fdi_conn_id: connection of type ``fdi``.
     :param project_id: project of Huawei Cloud; from the connection when None.
     :param instance_id: instance of ROMA Connect; from the connection when None.
-    :param poll_failure_timeout: seconds for which looks may fail on end before the sensor fails; with
-        ``mode="reschedule"``, where every look is made by another process, only ``timeout`` ends it.
+    :param poll_failure_timeout: seconds for which polls may fail in a row before the sensor fails; with
+        ``mode="reschedule"``, where every poll is made by another process, only ``timeout`` ends it.
 
     :raises FdiRunFailed: the run ended as one of ``failure_statuses``, or in an unknown state.
-    :raises FdiTimeout: ``execution_timeout`` came while deferred.
+    :raises FdiTimeout: ``execution_timeout`` was over while the sensor was deferred.
     """
 
     template_fields: Sequence[str] = (
-        "fdi_conn_id",
-        "project_id",
-        "instance_id",
+        *FdiConnectionMixin.connection_fields,
         "fdi_task_id",
         "fdi_task_name",
         "completed_after",
@@ -148,62 +145,51 @@ class FdiTaskSensor(BaseSensorOperator):
         self.fdi_conn_id = fdi_conn_id
         self.project_id = project_id
         self.instance_id = instance_id
-        self._summary: dict[str, Any] | None = None
         self._linked = False
-        self._seen_once = False
+        self._polled_once = False
         self._reached_back = False
         self._task_name: str | None = None
-        self._seen = ""
-
-    @cached_property
-    def hook(self) -> FdiHook:
-        return make_hook(self.fdi_conn_id, self.project_id, self.instance_id)
+        self._reported = ""
 
     @skips_if_soft
-    @ends_at_once_if_hopeless
+    @fail_without_retry
     def execute(self, context: Context) -> Any:
         if self.deferrable:
-            return self._look_and_defer(context)
+            return self._poll_or_defer(context)
         try:
             return super().execute(context)
         except AirflowSensorTimeout as error:
             raise AirflowSensorTimeout(f"{self._missing()}. {error}") from None
 
     @skips_if_soft
-    @ends_at_once_if_hopeless
+    @fail_without_retry
     def execute_complete(self, context: Context, event: Any = None) -> Any:
-        """Go on after a deferral. The event only wakes; what it means is looked up at the service."""
-        from airflow_provider_fdi.triggers.fdi import TIMEOUT
-
+        """Continue after a deferral. The event only wakes the sensor; the result is read from the service."""
         if check_event(event)["status"] == TIMEOUT:
             self._time_out()
-        return self._look_and_defer(context)
+        return self._poll_or_defer(context)
 
     @skips_if_soft
-    @ends_at_once_if_hopeless
+    @fail_without_retry
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once. A look that fails is no failed run: it is absorbed, within ``poll_failure_timeout``.
+        """Poll once. A poll that fails is absorbed, within ``poll_failure_timeout``.
 
         :raises FdiRunFailed: the run failed.
         """
-        from airflow_provider_fdi.client.errors import FdiError
-
         try:
-            seen = self._look(context)
+            result = self._poll(context)
         except FdiError as error:
             self._absorb(error)
             return PokeReturnValue(is_done=False)
         self._failures.succeeded()
-        return seen
+        return result
 
-    def _look_and_defer(self, context: Context) -> Any:
-        """Look, and wait in the triggerer; only what to wait for must be found out here."""
-        from airflow_provider_fdi.client.errors import FdiError
-
+    def _poll_or_defer(self, context: Context) -> Any:
+        """Poll once, then wait in the triggerer. Before that, the worker must find out what to wait for."""
         deadline = deadline_of(context, self._limit) or math.inf
         while True:
             try:
-                seen = self._look(context)
+                result = self._poll(context)
             except FdiError as error:
                 pause = self._absorb(error)
                 if "_wait" not in self.__dict__:
@@ -212,8 +198,8 @@ class FdiTaskSensor(BaseSensorOperator):
                     time.sleep(pause)
                     continue
             else:
-                if seen.is_done:
-                    return seen.xcom_value
+                if result.is_done:
+                    return result.xcom_value
             self._defer(context)
 
     @property
@@ -228,12 +214,10 @@ class FdiTaskSensor(BaseSensorOperator):
         raise AirflowSensorTimeout(f"{self._missing()}. The sensor has timed out after {self.timeout:g} s.")
 
     def _missing(self) -> str:
-        """What has not come about, and what was seen instead."""
-        from airflow_provider_fdi.runs.wait import HEALTHY
-
-        # Not found out here: that takes requests, which may be what failed.
+        """What has not happened yet, and what was reported instead."""
+        # Not computed here: that takes requests, which may be what failed.
         wait: Wait | None = self.__dict__.get("_wait")
-        if wait is not None and wait.until == HEALTHY:
+        if wait is not None and not wait.in_log:
             missing = "it never ends by itself, and is not executing"
         elif self.fdi_run_id is not None:
             missing = f"run {self.fdi_run_id} is not over"
@@ -241,69 +225,67 @@ class FdiTaskSensor(BaseSensorOperator):
             missing = f"no run that counts has ended at or after {self.completed_after}"
         else:
             missing = "no run that counts has ended"
-        seen = f"; {self._seen}" if self._seen else ""
-        return f"FDI task {self.fdi_task_id or self.fdi_task_name}: {missing}{seen}"
+        reported = f"; {self._reported}" if self._reported else ""
+        return f"FDI task {self.fdi_task_id or self.fdi_task_name}: {missing}{reported}"
 
-    def _note(self, seen: str) -> None:
-        """Tell the log what is waited for and what there is instead, whenever that is another."""
-        if seen != self._seen:
-            self._seen = seen
+    def _log_progress(self, reported: str) -> None:
+        """Log what is waited for and what was reported instead, whenever that has changed."""
+        if reported != self._reported:
+            self._reported = reported
             self.log.info("%s", self._missing())
 
     @cached_property
     def _failures(self) -> PollFailures:
-        from airflow_provider_fdi.runs.wait import PollFailures
+        # Deferred, here and below: runs costs more than a DAG file should pay.
+        from airflow_provider_fdi.runs.waits import PollFailures
 
         limit = number("poll_failure_timeout", self.poll_failure_timeout)
-        # A process that looks once cannot tell for how long looks have failed.
+        # A process that polls once does not know for how long polls have failed.
         return PollFailures(math.inf if self.reschedule and not self.deferrable else limit)
 
     def _absorb(self, error: FdiError) -> float:
-        """Note a look that failed; seconds until it is worth another.
+        """Count a poll that failed; seconds until the next one.
 
-        :raises FdiError: the error itself, if another look cannot help, or looks have failed for too long.
+        :raises FdiError: the error itself, if another poll cannot help, or polls have failed for too long.
         """
-        from airflow_provider_fdi.client.errors import FdiNotFoundError
-
-        # Before the first look that succeeded, permission and settings may never have been right. A 404 may
-        # be a gateway's that lost the route for a moment: PollFailures knows.
-        if not self._seen_once and no_retry_mends(error) and not isinstance(error, FdiNotFoundError):
+        # Before the first poll that succeeded, permission and settings may never have been right. A 404 may
+        # come from a gateway that lost the route for a moment: PollFailures decides about it.
+        if not self._polled_once and is_permanent(error) and not isinstance(error, FdiNotFoundError):
             raise error
         pause = self._failures.failed(error, time.monotonic(), self.poke_interval)
-        self.log.warning("Looking at FDI failed, the sensor goes on: %s", error)
+        self.log.warning("Polling FDI failed, the sensor goes on: %s", error)
         return pause
 
-    def _look(self, context: Context) -> PokeReturnValue:
-        from airflow_provider_fdi.runs.wait import HEALTHY, look_at
+    def _poll(self, context: Context) -> PokeReturnValue:
+        from airflow_provider_fdi.runs.waits import take_snapshot
 
         wait = self._wait
         if not self._linked:
             self._push_links(context, wait.fdi_task_id, None)
             self._linked = True
         client = self.hook.get_conn()
-        look = look_at(client, wait)
-        self._seen_once = True
-        if wait.until == HEALTHY:
-            return self._judge_health(context, look.task)
-        seen = self._judge_run(context, wait, look.runs)
-        if not seen.is_done and self._reaches_back(look.runs):
-            seen = self._judge_run(context, self._wait, look_at(client, self._wait).runs)
-        return seen
+        snapshot = take_snapshot(client, wait)
+        self._polled_once = True
+        if not wait.in_log:
+            return self._judge_health(context, snapshot.task)
+        result = self._judge_run(context, wait, snapshot)
+        if not result.is_done and self._reaches_back(snapshot.runs):
+            result = self._judge_run(context, self._wait, take_snapshot(client, self._wait))
+        return result
 
     def _reaches_back(self, runs: Iterable[Run]) -> bool:
-        """Have more of the log read if the latest execution began before the part of it that ``runs`` are.
+        """Change the wait so that more of the log is read, if the latest execution began before ``runs`` do.
 
-        Asked once for each process; False: there is nothing more to be seen.
+        Checked once for each process; False: the log has no more runs to read.
         """
-        from airflow_provider_fdi.client.errors import FdiError
         from airflow_provider_fdi.runs.verdict import is_refused
-        from airflow_provider_fdi.runs.wait import COMPLETED, server_now
+        from airflow_provider_fdi.runs.waits import server_now
 
         wait = self._wait
-        if self._reached_back or wait.until != COMPLETED or wait.begin_time is None:
+        if self._reached_back or wait.begin_time is None:
             return False
         if not all(is_refused(run) for run in runs):
-            # FDI executes one run of a task at a time: the latest began in that part.
+            # FDI executes one run of a task at a time: the latest one began within that part of the log.
             return False
         self._reached_back = True
         try:
@@ -312,38 +294,37 @@ class FdiTaskSensor(BaseSensorOperator):
             self.log.info("A run that began before %s would be missed: %s", wait.begin_time, error)
             return False
         began = [m.last_execute_time for m in monitors if m.task_id == wait.fdi_task_id]
-        # Now, at the latest: of runs that have yet to begin, some may do so long before ``completed_after``.
+        # Now, at the latest: a run that begins from now on may still end long before ``completed_after``.
         since = min([server_now(monitors.server_time), *(time for time in began if time is not None)])
         if since >= wait.begin_time:
             return False
-        self._wait = replace(wait, since=since)
+        self._wait = wait.reading_from(since)
         return True
 
     @cached_property
     def _wait(self) -> Wait:
-        """What is waited for: checked, and found out once for each process."""
-        from airflow_provider_fdi.client import rules
+        """What to wait for, by the arguments and the type of the task; computed once for each process."""
         from airflow_provider_fdi.runs.verdict import never_ends
-        from airflow_provider_fdi.runs.wait import COMPLETED, ENDED, HEALTHY, Wait, task_state
+        from airflow_provider_fdi.runs.waits import RunCompleted, RunEnds, TaskHealthy, task_state
 
         number("poll_failure_timeout", self.poll_failure_timeout)
         targets, failures = self._targets, self._failure_statuses
         after = self.completed_after
         # Only None itself means any time; a template that renders to nothing is a mistake.
-        completed_after = None if after is None else rules.parse_time_ms(after, "completed_after")
-        run_id = None if self.fdi_run_id is None else given_id("fdi_run_id", self.fdi_run_id)
+        completed_after = None if after is None else time_ms("completed_after", after)
+        run_id = None if self.fdi_run_id is None else identifier("fdi_run_id", self.fdi_run_id)
         client = self.hook.get_conn()
-        task_id = name_to_id(self.hook, self.fdi_task_id, self.fdi_task_name)
+        task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
         if run_id is not None:
-            return Wait(task_id, ENDED, run_id=run_id)
+            return RunEnds(task_id, run_id)
         task, _ = task_state(client, task_id)
         if task is None:
             task = client.get_task(task_id)
         if never_ends(task):
-            return Wait(task_id, HEALTHY, statuses=failures)
+            return TaskHealthy(task_id, failures)
         self._task_name = task.task_name
         statuses = tuple(dict.fromkeys((*targets, *failures)))
-        return Wait(task_id, COMPLETED, completed_after=completed_after, statuses=statuses)
+        return RunCompleted(task_id, statuses, completed_after)
 
     @property
     def _targets(self) -> tuple[str, ...]:
@@ -353,22 +334,24 @@ class FdiTaskSensor(BaseSensorOperator):
     def _failure_statuses(self) -> tuple[str, ...]:
         return _statuses("failure_statuses", self.failure_statuses, may_be_empty=True)
 
-    def _judge_run(self, context: Context, wait: Wait, runs: Sequence[Run]) -> PokeReturnValue:
-        from airflow_provider_fdi.runs.report import describe, failure_text, run_summary
-        from airflow_provider_fdi.runs.verdict import Outcome, by_time, find_run, outcome
-        from airflow_provider_fdi.runs.wait import ENDED, Look, completed_run, is_over
+    def _judge_run(self, context: Context, wait: Wait, snapshot: Snapshot) -> PokeReturnValue:
+        """Whether the log shows that the wait is over; publishes the run if so.
 
-        look = Look(0, runs=tuple(runs))
-        run = find_run(runs, wait.run_id or "") if wait.until == ENDED else completed_run(wait, look)
-        if run is None or not is_over(wait, look):
-            latest = run or max(runs, key=by_time, default=None)
-            self._note(f"the latest: {describe(latest)}" if latest else "its log shows none")
+        :raises FdiRunFailed: the run failed.
+        """
+        from airflow_provider_fdi.runs.report import describe, failure_text, run_summary
+        from airflow_provider_fdi.runs.verdict import Outcome, by_time, outcome
+
+        run = wait.find(snapshot.runs)
+        if run is None or not wait.is_over(snapshot):
+            latest = run or max(snapshot.runs, key=by_time, default=None)
+            self._log_progress(f"the latest: {describe(latest)}" if latest else "its log shows none")
             return PokeReturnValue(is_done=False)
         summary = run_summary(run, wait.fdi_task_id)
         url = self._push_links(context, wait.fdi_task_id, run.run_id)
         context["ti"].xcom_push(key="fdi_run_id", value=run.run_id)
         self.log.info("%s", describe(run))
-        self._tell_outlets(context, summary)
+        self._report_to_outlets(context, summary)
         status = run.execute_status.value
         if outcome(run) is not Outcome.UNKNOWN and status in self._targets:
             return PokeReturnValue(is_done=True, xcom_value=summary)
@@ -376,10 +359,14 @@ class FdiTaskSensor(BaseSensorOperator):
         raise FdiRunFailed(failure_text(run, wait.fdi_task_id, link=url))
 
     def _judge_health(self, context: Context, task: Task | TaskMonitor | None) -> PokeReturnValue:
+        """Whether a task that never ends is started and executing.
+
+        :raises FdiRunFailed: its execution has ended as one of ``failure_statuses``.
+        """
         from airflow_provider_fdi.runs.verdict import Health, health
 
         if task is None:
-            self._note("the service does not list it")
+            self._log_progress("the service does not list it")
             return PokeReturnValue(is_done=False)
         execution = task.execute_status.value if task.execute_status else None
         state = health(task, self._failure_statuses)
@@ -389,30 +376,14 @@ class FdiTaskSensor(BaseSensorOperator):
                 f"{task.status.value} and its execution ended as {execution}."
             )
         if state is Health.NOT_YET:
-            self._note(f"it is {task.status.value}, its execution {execution}")
+            self._log_progress(f"it is {task.status.value}, its execution {execution}")
         summary = {"fdi_task_id": task.task_id, "task_status": task.status.value, "status": execution}
-        self._tell_outlets(context, summary)
+        self._report_to_outlets(context, summary)
         return PokeReturnValue(is_done=state is Health.HEALTHY, xcom_value=summary)
 
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """What went where, for OpenLineage, which calls this after the task."""
-        from airflow_provider_fdi.lineage import lineage_of
-
-        return lineage_of(self.hook.get_conn(), self._summary) if self._summary else None
-
-    def _tell_outlets(self, context: Context, summary: dict[str, Any]) -> None:
-        self._summary = summary
-        if self.outlets:
-            from airflow_provider_fdi.assets import tell_outlets
-
-            tell_outlets(context, self.outlets, summary)
-
     def _push_links(self, context: Context, fdi_task_id: str, fdi_run_id: str | None) -> str:
-        push_link(context, FdiTaskLink, self.hook.console_link(fdi_task_id))
-        url = self.hook.console_link(fdi_task_id, fdi_run_id)
-        if fdi_run_id:
-            push_link(context, FdiRunLink, url)
-        return url
+        self._push_task_link(context, fdi_task_id)
+        return self._push_run_link(context, fdi_task_id, fdi_run_id) if fdi_run_id else ""
 
     def _defer(self, context: Context) -> NoReturn:
         defer_for(
@@ -427,16 +398,13 @@ class FdiTaskSensor(BaseSensorOperator):
 def _statuses(field: str, value: Any, *, may_be_empty: bool = False) -> tuple[str, ...]:
     """States of runs, in the service's spelling.
 
-    :raises FdiInvalidRequestError: names the field, the value and what is allowed.
+    :raises FdiArgumentError: names the field, the value and what is allowed.
     """
-    from airflow_provider_fdi.client.errors import FdiInvalidRequestError
-    from airflow_provider_fdi.client.models import ExecuteStatus
-
     if may_be_empty and not isinstance(value, str) and not value:
         return ()
     known = [status.value for status in ExecuteStatus if status.is_terminal]
     found = tuple(status.upper() for status in id_list(field, value))
     for status in found:
         if status not in known:
-            raise FdiInvalidRequestError.local("", field, status, f"must be among {', '.join(known)}")
+            raise FdiArgumentError(field, status, f"must be among {', '.join(known)}")
     return found

@@ -1,11 +1,10 @@
-"""Events for runs that FDI finished, whoever started them."""
+"""The trigger that fires for every run that FDI finished, whoever started it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import math
-import random
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,17 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_fdi.client.backoff import Backoff
+from airflow_provider_fdi.client.enums import ExecuteStatus
 from airflow_provider_fdi.client.errors import FdiError
-from airflow_provider_fdi.client.models import ExecuteStatus, Run
-from airflow_provider_fdi.hooks.fdi import connect, existing_task_named
+from airflow_provider_fdi.client.names import existing_task_named
+from airflow_provider_fdi.clock import now_ms
+from airflow_provider_fdi.compat import BaseEventTrigger, asset_state_accessors
+from airflow_provider_fdi.constants import AIRFLOW_RUNS_KEY
+from airflow_provider_fdi.hooks.fdi import connect
 from airflow_provider_fdi.runs import events, verdict
-from airflow_provider_fdi.runs.poller import Poller, shared
+from airflow_provider_fdi.runs.poller import Poller, SharedPoller
 from airflow_provider_fdi.runs.report import run_summary
-from airflow_provider_fdi.runs.wait import COMPLETED_LOOKBACK_MS, Look, now_ms, server_now, task_state
-from airflow_provider_fdi.version_compat import BaseEventTrigger, asset_state_accessors
+from airflow_provider_fdi.runs.waits import COMPLETED_LOOKBACK_MS, Snapshot, server_now, task_state
 
 if TYPE_CHECKING:
     from airflow_provider_fdi.client.client import FdiClient
+    from airflow_provider_fdi.client.models import Run
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +39,8 @@ AIRFLOW_RUN_KNOWN = 30.0
 STORED_AFTER = 1.5
 """Seconds after which Airflow has stored an event: a triggerer hands its events on once a second."""
 STORE_PAUSES = (0.0, 1.0, 5.0, 30.0)
-LONGEST_PAUSE = 300.0
-"""Seconds, between two attempts to follow a task at all."""
+MAX_PAUSE = 300.0
+"""Seconds between two attempts to begin to follow a task."""
 
 
 class FdiRunEventTrigger(BaseEventTrigger):
@@ -47,21 +51,21 @@ class FdiRunEventTrigger(BaseEventTrigger):
     ``dirty_rows``, ``bytes``, ``dispatch_time``, ``start_time``, ``end_time`` (ms since the epoch),
     ``duration_ms``, ``remarks``.
 
-    On Airflow >= 3.3 the runs that were told are kept in the state store of the asset: what ends while no
-    triggerer runs is told by the next one, and nothing twice. Before 3.3 every start begins at its own
-    moment. Runs that ended before the trigger first started are never told. It does not end by an error: what
-    fails is logged and tried again.
+    On Airflow >= 3.3 the reported runs are kept in the state store of the asset: a run that ends while no
+    triggerer is up is reported by the next one, and no run twice. Before 3.3 the trigger reports only runs
+    that end while it is up. Runs that ended before the trigger first started are never reported. An error
+    does not end the trigger: it is logged, and the trigger tries again.
 
     Source: ListMonitorLog, ListMonitorInfos, ListTasks.
 
     :param fdi_task_id: id of the task, or ids of several; or
     :param fdi_task_name: its exact name, or several.
     :param statuses: how a run must have ended: of ``SUCCESS``, ``ERROR``, ``CANCELLED``.
-    :param poll_interval: seconds between two looks.
-    :param include_refused: with ``ERROR``: fire also for rows that only say that FDI refused a dispatch
-        because the run before was not over.
-    :param ignore_airflow_runs: do not fire for runs that a run operator started or joined which has this
-        asset among its ``outlets`` (or ``inlets``): such a task is an event of the asset by itself.
+    :param poll_interval: seconds between two polls.
+    :param include_refused: with ``ERROR``: also fire for rows that only say that FDI refused a dispatch
+        because the previous run had not finished.
+    :param ignore_airflow_runs: do not fire for runs that a run operator started or joined, if it has this
+        asset among its ``outlets`` (or ``inlets``): such a task creates an asset event itself.
         Needs Airflow >= 3.3.
     """
 
@@ -113,9 +117,9 @@ class FdiRunEventTrigger(BaseEventTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         if self.ignore_airflow_runs and not self._accessors():
             log.warning("ignore_airflow_runs needs Airflow >= 3.3: there are events for all runs")
-        told: asyncio.Queue[_News] = asyncio.Queue()
+        reported: asyncio.Queue[_Batch] = asyncio.Queue()
         followers = [
-            asyncio.create_task(self._follow(task_id, task_name, told))
+            asyncio.create_task(self._follow(task_id, task_name, reported))
             for task_id, task_name in (
                 *((task_id, None) for task_id in self.fdi_task_ids),
                 *((None, task_name) for task_name in self.fdi_task_names),
@@ -123,87 +127,89 @@ class FdiRunEventTrigger(BaseEventTrigger):
         ]
         try:
             while True:
-                news = await told.get()
-                for record in news.records:
+                batch = await reported.get()
+                for record in batch.records:
                     yield TriggerEvent(record)  # type: ignore[no-untyped-call]
-                news.taken.set()
+                batch.taken.set()
         finally:
             for follower in followers:
                 follower.cancel()
             await asyncio.gather(*followers, return_exceptions=True)
 
-    async def _follow(self, task_id: str | None, task_name: str | None, told: asyncio.Queue[_News]) -> None:
-        """Tell the news of one task for ever."""
+    async def _follow(
+        self, task_id: str | None, task_name: str | None, reported: asyncio.Queue[_Batch]
+    ) -> None:
+        """Report the runs of one task, without end."""
         cursors: dict[str, events.Cursor] = {}
         failures = 0
         reason: Exception
         while True:
             started = asyncio.get_running_loop().time()
             try:
-                place = await self._place()
-                # Left after a failure, so that a changed connection is read anew.
-                async with shared(place, partial(connect, *place)) as poller:
+                endpoint = await self._endpoint()
+                # Released after a failure, so that a changed connection is read again.
+                async with SharedPoller(endpoint, partial(connect, *endpoint)) as poller:
                     found = task_id if task_id is not None else await poller.call(_id_of, str(task_name))
-                    await self._tell(poller, found, task_name, cursors, told)
+                    await self._report(poller, found, task_name, cursors, reported)
             except FdiError as error:
                 reason = error
             except Exception as error:
-                # Nobody would notice that the events have ended.
+                # If this ended, there would be no more events, and nothing would show it.
                 log.exception("Following FDI task %s failed", task_id or task_name)
                 reason = error
             lasted = asyncio.get_running_loop().time() - started
-            failures = 1 if lasted > LONGEST_PAUSE else failures + 1
-            pause = min(max(self.poll_interval, 1.0) * 2.0 ** min(failures - 1, 10), LONGEST_PAUSE)
+            failures = 1 if lasted > MAX_PAUSE else failures + 1
+            backoff = Backoff(base=max(self.poll_interval, 1.0), cap=MAX_PAUSE, jitter=0.5)
+            pause = backoff.delay(failures)
             log.warning("FDI task %s: next attempt in %.0f s: %s", task_id or task_name, pause, reason)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            await asyncio.sleep(pause)
 
-    async def _place(self) -> tuple[str, str | None, str | None]:
-        """Connection, project and instance, as operators name them: equal places share one poller."""
-        place = self.fdi_conn_id, self.project_id, self.instance_id
-        if all(place):
-            return place
-        client = await connect(*place)
+    async def _endpoint(self) -> tuple[str, str | None, str | None]:
+        """Connection, project and instance, as operators name them: the key of the shared poller."""
+        endpoint = self.fdi_conn_id, self.project_id, self.instance_id
+        if all(endpoint):
+            return endpoint
+        client = await connect(*endpoint)
         client.close()
         return self.fdi_conn_id, client.project_id, client.instance_id
 
-    async def _tell(
+    async def _report(
         self,
         poller: Poller,
         task_id: str,
         task_name: str | None,
         cursors: dict[str, events.Cursor],
-        told: asyncio.Queue[_News],
+        reported: asyncio.Queue[_Batch],
     ) -> None:
-        shelf = _Shelf(self._accessors(), f"fdi_events.{task_id}.{'+'.join(self.statuses)}")
-        cursor = cursors.get(task_id) or await shelf.read()
+        store = _CursorStore(self._accessors(), f"fdi_events.{task_id}.{'+'.join(self.statuses)}")
+        cursor = cursors.get(task_id) or await store.read()
         if cursor is None:
-            cursor = events.first_cursor(await poller.call(_first_look, task_id))
-            await shelf.write(cursor)
+            cursor = events.first_cursor(await poller.call(_first_snapshot, task_id))
+            await store.write(cursor)
         while True:
             cursors[task_id] = cursor
-            look = await poller.watch(
+            snapshot = await poller.watch(
                 cursor.wait(task_id), poll_interval=self.poll_interval, poll_failure_timeout=math.inf
             )
-            # This triggerer may have stood still while another one went on.
-            cursor = events.merge(cursor, await shelf.read())
-            before = look.now - int(AIRFLOW_RUN_KNOWN * 1000) if self.ignore_airflow_runs else None
-            runs = events.news(look, cursor, started_before=before)
+            # Another triggerer may have continued while this one was frozen.
+            cursor = events.merge(cursor, await store.read())
+            before = snapshot.now - int(AIRFLOW_RUN_KNOWN * 1000) if self.ignore_airflow_runs else None
+            runs = events.unreported_runs(snapshot, cursor, started_before=before)
             if not runs:
                 continue
             elsewhere = await self._airflow_runs(task_id)
-            news = _News(
-                [
-                    self._payload(run, task_id, task_name)
-                    for run in runs
-                    if self._fires(run) and run.run_id not in elsewhere
-                ]
-            )
-            cursor = events.advance(cursor, look, runs)
-            if news.records:
-                await told.put(news)
-                await news.taken.wait()
-            # Not before the events are stored: a run told twice can be recognised, a lost one cannot.
-            shelf.write_after(STORED_AFTER if news.records else 0.0, cursor)
+            records = [
+                self._payload(run, task_id, task_name)
+                for run in runs
+                if self._fires(run) and run.run_id not in elsewhere
+            ]
+            cursor = events.advance(cursor, snapshot, runs)
+            if records:
+                batch = _Batch(records)
+                await reported.put(batch)
+                await batch.taken.wait()
+            # Not before the events are stored: a run reported twice can be recognised, a lost one cannot.
+            store.write_after(STORED_AFTER if records else 0.0, cursor)
 
     def _fires(self, run: Run) -> bool:
         if verdict.is_refused(run) and not self.include_refused:
@@ -212,7 +218,7 @@ class FdiRunEventTrigger(BaseEventTrigger):
 
     def _payload(self, run: Run, task_id: str, task_name: str | None) -> dict[str, Any]:
         payload = run_summary(run, task_id)
-        # Who else waits for the run is nothing that an event can know.
+        # An event does not know whether a task joined the run.
         del payload["joined"]
         return payload | ({"fdi_task_name": task_name} if task_name else {})
 
@@ -224,12 +230,14 @@ class FdiRunEventTrigger(BaseEventTrigger):
             return set()
         found: set[str] = set()
         for accessor in self._accessors():
-            found.update(await accessor.aget(events.AIRFLOW_RUNS_KEY + task_id) or ())
+            found.update(await accessor.aget(AIRFLOW_RUNS_KEY + task_id) or ())
         return found
 
 
 @dataclass(slots=True)
-class _News:
+class _Batch:
+    """Run records that the trigger is about to emit."""
+
     records: list[dict[str, Any]]
     taken: asyncio.Event = field(default_factory=asyncio.Event)
     """Airflow's runner has taken all of them."""
@@ -238,8 +246,8 @@ class _News:
 _writing: set[asyncio.Task[None]] = set()
 
 
-class _Shelf:
-    """Where the cursor is kept: with every asset of the trigger, or nowhere (Airflow < 3.3)."""
+class _CursorStore:
+    """Keeps the cursor in the state store of each asset of the trigger; nowhere on Airflow < 3.3."""
 
     def __init__(self, accessors: list[Any], key: str) -> None:
         self._accessors = accessors
@@ -247,7 +255,7 @@ class _Shelf:
         self._last: asyncio.Task[None] | None = None
 
     async def read(self) -> events.Cursor | None:
-        """What was kept; of several assets the furthest."""
+        """The cursor that was kept; of several assets the most advanced."""
         cursor: events.Cursor | None = None
         for accessor in self._accessors:
             kept = events.Cursor.from_json(await accessor.aget(self._key))
@@ -259,7 +267,7 @@ class _Shelf:
             await accessor.aset(self._key, cursor.to_json())
 
     def write_after(self, seconds: float, cursor: events.Cursor) -> None:
-        """Write in the background, after what is still to be written; also if the trigger is cancelled."""
+        """Write in the background, after all earlier writes; also if the trigger is cancelled."""
         if not self._accessors:
             return
         self._last = asyncio.create_task(self._write_later(self._last, seconds, cursor))
@@ -278,7 +286,7 @@ class _Shelf:
                 await self.write(cursor)
                 return
             except Exception:
-                log.warning("Airflow did not store how far runs were told (%s)", self._key, exc_info=True)
+                log.warning("Airflow did not store which runs were reported (%s)", self._key, exc_info=True)
 
 
 def _texts(value: str | Iterable[str] | None) -> list[str]:
@@ -297,9 +305,9 @@ def _id_of(client: FdiClient, task_name: str) -> str:
     return existing_task_named(task_name, client.list_tasks(name=task_name)).task_id
 
 
-def _first_look(client: FdiClient, task_id: str) -> Look:
+def _first_snapshot(client: FdiClient, task_id: str) -> Snapshot:
     rows = client.list_runs(task_id, begin_time=now_ms() - COMPLETED_LOOKBACK_MS)
     if verdict.run_in_progress(rows) is None and verdict.is_executing(task_state(client, task_id)[0]):
-        # It has been at it for longer.
+        # The run in progress began earlier.
         rows = client.list_runs(task_id)
-    return Look(server_now(rows.server_time), runs=tuple(rows))
+    return Snapshot(server_now(rows.server_time), runs=tuple(rows))

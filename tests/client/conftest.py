@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_fdi.client import FdiClient, RetryPolicy, StaticTokenAuth, transport
+from airflow_provider_fdi.client import Backoff, FdiClient, StaticTokenAuth, transport
 from tests.client.loopback import Service
 
 PROJECT = "0123456789abcdef0123456789abcdef"
@@ -32,7 +32,7 @@ def make_client(service: Service) -> Iterator[Callable[..., FdiClient]]:
     clients = []
 
     def make(auth: Any = None, **options: Any) -> FdiClient:
-        options.setdefault("retry", RetryPolicy(backoff=0.001))
+        options.setdefault("retry", Backoff(base=0.001))
         options.setdefault("proxies", {})
         client = FdiClient(service.url, PROJECT, INSTANCE, auth or StaticTokenAuth(TOKEN), **options)
         clients.append(client)

@@ -15,14 +15,14 @@ from requests.auth import HTTPBasicAuth
 
 from airflow_provider_fdi.client import (
     AkSkAuth,
+    Backoff,
+    FdiArgumentError,
     FdiAuthError,
     FdiClient,
     FdiConnectionError,
     FdiError,
-    FdiInvalidRequestError,
     FdiProtocolError,
     FdiServerError,
-    RetryPolicy,
     SdkAuth,
     StaticTokenAuth,
     TokenAuth,
@@ -247,7 +247,7 @@ def test_iam_failing_for_a_while_is_no_auth_error(
     replies = [Reply(503), Reply(500)]
     iam.login = lambda seen: replies.pop(0)
     with pytest.raises(FdiServerError) as caught:
-        make_client(token_auth(service), retry=RetryPolicy(max_attempts=2, backoff=0)).run_task("t")
+        make_client(token_auth(service), retry=Backoff(attempts=2, base=0)).run_task("t")
     assert not caught.value.ambiguous
     assert (len(iam.logins), caught.value.attempts) == (2, 0)
     iam.login = None
@@ -257,7 +257,7 @@ def test_iam_failing_for_a_while_is_no_auth_error(
 def test_iam_out_of_reach_is_a_connection_error_that_started_nothing(make_client: MakeClient) -> None:
     auth = TokenAuth(f"http://127.0.0.1:{closed_port()}", "u", PASSWORD, "d", project_name="p", proxies={})
     with pytest.raises(FdiConnectionError, match="log in to IAM") as caught:
-        make_client(auth, retry=RetryPolicy(max_attempts=2, backoff=0)).run_task("t")
+        make_client(auth, retry=Backoff(attempts=2, base=0)).run_task("t")
     assert not caught.value.ambiguous
 
 
@@ -345,18 +345,18 @@ def test_a_login_shared_by_two_clients_outlives_the_closing_of_one(
 def test_credentials_that_are_no_fdi_auth_are_refused_without_being_shown(
     auth: Any, make_client: MakeClient
 ) -> None:
-    with pytest.raises(FdiInvalidRequestError, match="must be an FdiAuth") as caught:
+    with pytest.raises(FdiArgumentError, match="must be an FdiAuth") as caught:
         make_client(auth)
     assert "hidden-one" not in str(caught.value)
 
 
 def test_login_needs_a_project() -> None:
-    with pytest.raises(FdiInvalidRequestError, match="project_id or project_name"):
+    with pytest.raises(FdiArgumentError, match="project_id or project_name"):
         TokenAuth("https://iam.example.com", "u", "p", "d")
 
 
 def test_login_over_plain_http_needs_allow_http() -> None:
-    with pytest.raises(FdiInvalidRequestError, match="iam_endpoint"):
+    with pytest.raises(FdiArgumentError, match="iam_endpoint"):
         TokenAuth("http://iam.example.com", "u", "p", "d", project_name="x")
     TokenAuth("http://iam.example.com", "u", "p", "d", project_name="x", allow_http=True)
 
@@ -421,7 +421,7 @@ def test_credentials_are_neither_shown_nor_pickled(auth: Any) -> None:
 
 @pytest.mark.parametrize("token", ["", "   ", "a\nb", "日", "a\x00b", None, 7])
 def test_token_that_no_header_can_hold_is_refused_without_being_shown(token: Any) -> None:
-    with pytest.raises(FdiInvalidRequestError) as caught:
+    with pytest.raises(FdiArgumentError) as caught:
         StaticTokenAuth(token)
     assert "a\nb" not in str(caught.value)
 
@@ -579,6 +579,6 @@ def test_sdk_chain_that_finds_nothing_says_so(make_client: MakeClient) -> None:
 def test_without_the_sdk_the_extra_is_named_and_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huaweicloudsdkcore.auth.provider", None)
     words = "the extra 'sdk' of airflow-provider-fdi is needed (huaweicloudsdkcore)"
-    with pytest.raises(FdiInvalidRequestError, match=re.escape(words)) as caught:
+    with pytest.raises(FdiArgumentError, match=re.escape(words)) as caught:
         SdkAuth()
     assert "pip" not in str(caught.value)

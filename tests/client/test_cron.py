@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_fdi.client.cron import to_quartz
-from airflow_provider_fdi.client.errors import FdiInvalidRequestError
+from airflow_provider_fdi.client.errors import FdiArgumentError
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_presets_of_airflow(given: str, quartz: str) -> None:
 )
 def test_unix_fields_other_than_the_weekday(given: str, quartz: str | None) -> None:
     if quartz is None:
-        with pytest.raises(FdiInvalidRequestError):
+        with pytest.raises(FdiArgumentError):
             to_quartz(given)
     else:
         assert to_quartz(given) == quartz
@@ -166,9 +166,9 @@ def test_quartz_is_written_in_one_form() -> None:
     ],
 )
 def test_what_fdi_cannot_fire_is_refused_with_the_reason(given: Any, reason: str) -> None:
-    with pytest.raises(FdiInvalidRequestError, match=reason) as caught:
+    with pytest.raises(FdiArgumentError, match=reason) as caught:
         to_quartz(given)
-    assert str(caught.value).startswith("create_schedule: cron=")
+    assert str(caught.value).startswith("cron=")
     assert isinstance(caught.value, ValueError)
 
 

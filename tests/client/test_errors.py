@@ -8,6 +8,8 @@ import pytest
 
 from airflow_provider_fdi.client import errors
 from airflow_provider_fdi.client.errors import (
+    HIDDEN,
+    FdiArgumentError,
     FdiAuthError,
     FdiConflictError,
     FdiConnectionError,
@@ -19,10 +21,9 @@ from airflow_provider_fdi.client.errors import (
     FdiResponseError,
     FdiServerError,
     FdiThrottledError,
-    error_from_response,
-    parse_error_body,
 )
 from airflow_provider_fdi.client.models import BatchItem, BatchResult
+from airflow_provider_fdi.client.responses import error_from_response, parse_error_body
 
 
 def words(body: Any, **options: Any) -> tuple[str, str]:
@@ -155,27 +156,27 @@ def test_server_time_is_the_date_in_milliseconds() -> None:
 
 def test_every_error_pickles_with_all_it_knows() -> None:
     partial = BatchResult((BatchItem("a"),), (BatchItem("b", None, "X", "y"),), {"raw": 1})
+    common = {"operation": "o", "ids": {"a": "b"}, "attempts": 2, "unsettled": True, "partial": partial}
     made: list[FdiError] = [
-        FdiConnectionError("m", operation="o", ids={"task_id": "t"}, attempts=2, may_have_arrived=False),
-        FdiProtocolError("m", operation="o"),
-        FdiInvalidRequestError.local("op", "field", "value", "rule"),
+        FdiConnectionError("m", may_have_arrived=False, **common),
+        FdiProtocolError("m", delivered=False, **common),
+        FdiArgumentError("field", "value", "rule", owner="op"),
     ]
     made += [
         kind(
             "m",
-            operation="o",
-            ids={"a": "b"},
-            attempts=1,
             status=400,
             error_code="c",
             error_msg="w",
             request_id="r",
+            retry_after=1.5,
+            delivered=False,
+            **common,
         )
         for kind in vars(errors).values()
         if isinstance(kind, type) and issubclass(kind, FdiResponseError)
     ]
     for error in made:
-        error.partial = partial
         twin = pickle.loads(pickle.dumps(error))
         assert type(twin) is type(error)
         assert str(twin) == str(error)
@@ -183,14 +184,31 @@ def test_every_error_pickles_with_all_it_knows() -> None:
         assert twin.ambiguous == error.ambiguous
 
 
-def test_local_refusal_names_field_value_and_rule() -> None:
-    error = FdiInvalidRequestError.local("create_task", "task_name", "x", "must be longer")
-    assert str(error) == "create_task: task_name='x': must be longer"
+def test_a_changed_copy_leaves_the_error_as_it_is() -> None:
+    error = FdiServerError("m", operation="o", status=503)
+    error.__cause__ = OSError("x")
+
+    twin = error.replace(attempts=2)
+
+    assert (twin.attempts, error.attempts) == (2, 0)
+    assert (type(twin), str(twin), twin.status) == (FdiServerError, "m", 503)
+    assert twin.__cause__ is error.__cause__
+
+
+def test_a_refused_argument_names_field_value_and_rule() -> None:
+    error = FdiArgumentError("task_name", "x", "must be longer", owner="Backoff")
+    assert str(error) == "Backoff: task_name='x': must be longer"
     assert isinstance(error, ValueError)
-    assert error.status is None
-    assert error.field == "task_name"
+    assert not isinstance(error, FdiResponseError)
+    assert (error.field, error.value, error.rule) == ("task_name", "'x'", "must be longer")
+    assert not error.ambiguous
 
 
-def test_local_refusal_of_a_long_value_stays_short() -> None:
+def test_a_refused_argument_can_hide_its_value() -> None:
+    error = FdiArgumentError("password", HIDDEN, "must be longer")
+    assert (str(error), error.value) == ("password: must be longer", "")
+
+
+def test_the_refusal_of_a_long_value_stays_short() -> None:
     for value in ("x" * 10_000, list(range(10_000)), {"a": "x" * 10_000}):
-        assert len(str(FdiInvalidRequestError.local("op", "field", value, "rule"))) < 200
+        assert len(str(FdiArgumentError("field", value, "rule"))) < 200

@@ -8,7 +8,9 @@ import pytest
 import airflow_provider_fdi.client as package
 
 
-@pytest.mark.parametrize("module", ["errors", "models", "rules", "cron", "task_detail"])
+@pytest.mark.parametrize(
+    "module", ["errors", "enums", "models", "times", "cron", "task_detail", "secrets", "endpoint", "backoff"]
+)
 def test_light_modules_cost_no_http_library(module: str) -> None:
     code = (
         f"import sys, airflow_provider_fdi.client.{module}\n"

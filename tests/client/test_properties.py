@@ -20,18 +20,19 @@ from requests.structures import CaseInsensitiveDict
 
 from airflow_provider_fdi.client import (
     AkSkAuth,
+    Backoff,
+    FdiArgumentError,
     FdiClient,
     FdiError,
-    FdiInvalidRequestError,
-    RetryPolicy,
     StaticTokenAuth,
     TokenAuth,
 )
 from tests.client.conftest import BASE, INSTANCE, PROJECT, TOKEN
+from tests.client.operations import OPERATIONS, WITH_ID
 from tests.leaks import SECRETS
 
 SECRET_KEY, PASSWORD = "SK-that-nobody-may-see", "password-that-nobody-may-see"
-RETRY = RetryPolicy(max_attempts=2, backoff=0, retry_after_cap=0)
+RETRY = Backoff(attempts=2, base=0, retry_after_cap=0)
 QUIET = settings(
     deadline=None,
     database=None,
@@ -75,56 +76,6 @@ def client_over(below: Below, auth: Any = None) -> FdiClient:
     client._transport.wire.session.mount("https://", below)
     return client
 
-
-common = {
-    "task_name": "abc",
-    "task_type": "TIMING",
-    "source_datasource_id": "s",
-    "target_datasource_id": "t",
-    "task_detail": {},
-}
-source = {"datasource_name": "d", "datasource_type": "API", "app_id": "a", "content": {}}
-sides = {"source_datasource_id": "s", "target_datasource_id": "t"}
-tables = {**sides, "source_table": "a", "target_table": "b"}
-composite: dict[str, Any] = {"operation_types": ["INSERT"], "repulling_snapshot": False}
-
-OPERATIONS: dict[str, Callable[[FdiClient], Any]] = {
-    "create_task": lambda c: c.create_task(**common),
-    "update_task": lambda c: c.update_task("t", **common),
-    "get_task": lambda c: c.get_task("t"),
-    "delete_task": lambda c: c.delete_task("t"),
-    "list_tasks": lambda c: c.list_tasks(name="x"),
-    "count_tasks": lambda c: c.count_tasks(),
-    "run_task": lambda c: c.run_task("t"),
-    "terminate_task": lambda c: c.terminate_task("t"),
-    "batch_operate_tasks": lambda c: c.batch_operate_tasks("start", ["t", "u"]),
-    "start_tasks": lambda c: c.start_tasks(["t", "u"]),
-    "stop_tasks": lambda c: c.stop_tasks([f"t{i}" for i in range(11)], max_parallel_requests=1),
-    "create_schedule": lambda c: c.create_schedule("t", cron="@daily"),
-    "update_schedule": lambda c: c.update_schedule("t", "d", cron="@daily"),
-    "get_schedule": lambda c: c.get_schedule("t"),
-    "init_composite_task": lambda c: c.init_composite_task(),
-    "create_composite_task": lambda c: c.create_composite_task(task_name="abc", operation_types=["INSERT"]),
-    "update_composite_task": lambda c: c.update_composite_task("t", **composite),
-    "reset_composite_task": lambda c: c.reset_composite_task("t"),
-    "create_mapping": lambda c: c.create_mapping("t", **tables),
-    "list_mappings": lambda c: c.list_mappings("t"),
-    "update_mapping": lambda c: c.update_mapping("t", "m", **tables),
-    "delete_mapping": lambda c: c.delete_mapping("t", "m"),
-    "auto_create_mappings": lambda c: c.auto_create_mappings(**sides),
-    "list_task_monitors": lambda c: c.list_task_monitors(),
-    "list_runs": lambda c: [run.bytes for run in c.list_runs("t")],
-    "get_run_steps": lambda c: c.get_run_steps("t", "r"),
-    "create_datasource": lambda c: c.create_datasource(**source),
-    "get_datasource": lambda c: c.get_datasource("d"),
-    "list_datasources": lambda c: c.list_datasources(),
-    "update_datasource": lambda c: c.update_datasource("d", **source),
-    "delete_datasource": lambda c: c.delete_datasource("d"),
-    "test_datasource": lambda c: c.test_datasource("d", **source),
-    "list_tables": lambda c: c.list_tables("d", position="SOURCE"),
-    "list_columns": lambda c: c.list_columns("d", position="SOURCE"),
-    "test_sql": lambda c: c.test_sql("d", "select 1"),
-}
 
 FIELDS = """
     task task_id task_name task_type status execute_status created_date last_modified_time task_detail
@@ -271,24 +222,21 @@ CLIENT = client_over(BELOW)
 SIGNED = Below()
 SIGNING_CLIENT = client_over(SIGNED, AkSkAuth("AK", SECRET_KEY))
 
-BY_ID: dict[str, tuple[str, str, Callable[[FdiClient, str], Any]]] = {
-    "get_task": (f"{BASE}/tasks/", "", lambda c, i: c.get_task(i)),
-    "delete_task": (f"{BASE}/tasks/", "", lambda c, i: c.delete_task(i)),
-    "run_task": (f"{BASE}/tasks/", "/run", lambda c, i: c.run_task(i)),
-    "terminate_task": (f"{BASE}/tasks/", "/terminate", lambda c, i: c.terminate_task(i)),
-    "get_schedule": (f"{BASE}/tasks/", "/dispatches", lambda c, i: c.get_schedule(i)),
-    "update_schedule": (
-        f"{BASE}/tasks/t/dispatches/",
-        "",
-        lambda c, i: c.update_schedule("t", i, cron="@daily"),
-    ),
-    "get_run_steps": (f"{BASE}/tasks/t/monitor-logs/", "", lambda c, i: c.get_run_steps("t", i)),
-    "list_runs": (f"{BASE}/tasks/", "/monitor-logs", lambda c, i: c.list_runs(i)),
-    "delete_mapping": (f"{BASE}/multi-tasks/t/mappings/", "", lambda c, i: c.delete_mapping("t", i)),
-    "reset_composite_task": (f"{BASE}/multi-tasks/", "/reset", lambda c, i: c.reset_composite_task(i)),
-    "list_tables": (f"{BASE}/datasources/", "/tables", lambda c, i: c.list_tables(i, position="SOURCE")),
-    "delete_datasource": (f"{BASE}/datasources/", "", lambda c, i: c.delete_datasource(i)),
+ADDRESSES = {
+    "get_task": ("tasks/", ""),
+    "delete_task": ("tasks/", ""),
+    "run_task": ("tasks/", "/run"),
+    "terminate_task": ("tasks/", "/terminate"),
+    "get_schedule": ("tasks/", "/dispatches"),
+    "update_schedule": ("tasks/t/dispatches/", ""),
+    "get_run_steps": ("tasks/t/monitor-logs/", ""),
+    "list_runs": ("tasks/", "/monitor-logs"),
+    "delete_mapping": ("multi-tasks/t/mappings/", ""),
+    "reset_composite_task": ("multi-tasks/", "/reset"),
+    "list_tables": ("datasources/", "/tables"),
+    "delete_datasource": ("datasources/", ""),
 }
+"""What stands before and after the id."""
 nasty = st.sampled_from(
     [".", "..", "/", "\\", "?", "#", "%", "%2e%2e", "%2F", ";", ":", "@", "\r\n", " ", "..;", "://"]
 )
@@ -296,15 +244,15 @@ ids = st.lists(nasty | st.text(st.characters(exclude_categories=()), max_size=6)
 
 
 @settings(QUIET, max_examples=2500)
-@given(operation=st.sampled_from(sorted(BY_ID)), task_id=ids, signed=st.booleans())
+@given(operation=st.sampled_from(sorted(ADDRESSES)), task_id=ids, signed=st.booleans())
 def test_no_id_makes_a_request_leave_its_path(operation: str, task_id: str, signed: bool) -> None:
     below, client = (SIGNED, SIGNING_CLIENT) if signed else (BELOW, CLIENT)
     below.sent.clear()
     below.answer = lambda: response(200, b"{}", {})
-    before, after, call = BY_ID[operation]
+    before, after = f"{BASE}/{ADDRESSES[operation][0]}", ADDRESSES[operation][1]
     try:
-        call(client, task_id)
-    except FdiInvalidRequestError:
+        WITH_ID[operation](client, task_id)
+    except FdiArgumentError:
         assert below.sent == []
         return
     except FdiError:

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from airflow_provider_fdi.client import AkSkAuth, FdiClient
-from airflow_provider_fdi.client.auth import canonical_query, sign, signature
+from airflow_provider_fdi.client.signing import canonical_query, sign, signature
 from tests.client.conftest import BASE, PROJECT
 from tests.client.loopback import Reply, Service
 

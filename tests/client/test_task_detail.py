@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_fdi.client import task_detail as td
-from airflow_provider_fdi.client.errors import FdiInvalidRequestError
+from airflow_provider_fdi.client.errors import FdiArgumentError
+from airflow_provider_fdi.client.secrets import secret_values
 
 ID = td.column("ID", "INT", 11, nullable=False, unique=True)
 NODE = td.column("NODE_ID", "VARCHAR2", "64")
@@ -118,12 +119,12 @@ def test_json_text_is_sent_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ('{"a": 1,}', r"is no JSON: .* line 1, column 9"),
-        ("", "is no JSON"),
+        ('{"a": 1,}', r"is not JSON: .* line 1, column 9"),
+        ("", "is not JSON"),
         ("null", "must be a JSON object, is null"),
         ("[]", "must be a JSON object, is a list"),
         ("7", "must be a JSON object"),
-        ("[" * 100_000, "is no JSON"),
+        ("[" * 100_000, "is not JSON"),
         ({"a": object()}, "cannot be written as JSON"),
         ({"a": float("nan")}, "cannot be written as JSON"),
         (None, "must be a mapping or JSON text"),
@@ -131,12 +132,12 @@ def test_json_text_is_sent_as_it_is() -> None:
     ],
 )
 def test_what_is_no_json_object_is_refused(given: Any, words: str) -> None:
-    with pytest.raises(FdiInvalidRequestError, match=words):
-        td.to_json_text(given, operation="create_task")
+    with pytest.raises(FdiArgumentError, match=words):
+        td.to_json_text(given)
 
 
 def test_refused_text_is_not_shown() -> None:
-    with pytest.raises(FdiInvalidRequestError) as caught:
+    with pytest.raises(FdiArgumentError) as caught:
         td.to_json_text('{"password": "hidden-one"')
     assert "hidden-one" not in str(caught.value)
 
@@ -149,7 +150,7 @@ def test_secrets_are_found_at_any_depth() -> None:
         "ak": "s4",
         "user_name": "u",
     }
-    assert sorted(td.secret_values(data)) == ["s1", "s2", "s3", "s4"]
+    assert sorted(secret_values(data)) == ["s1", "s2", "s3", "s4"]
 
 
 @pytest.mark.parametrize(
@@ -162,4 +163,4 @@ def test_secrets_are_found_at_any_depth() -> None:
     ],
 )
 def test_secrets_are_found_in_addresses(url: str, expected: list[str]) -> None:
-    assert td.secret_values({"content": {"url": url}}) == expected
+    assert secret_values({"content": {"url": url}}) == expected

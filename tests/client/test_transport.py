@@ -14,68 +14,25 @@ from typing import Any
 import pytest
 
 from airflow_provider_fdi.client import (
+    Backoff,
+    FdiArgumentError,
     FdiClient,
     FdiConnectionError,
     FdiError,
-    FdiInvalidRequestError,
     FdiNotFoundError,
     FdiProtocolError,
     FdiResponseError,
     FdiServerError,
     FdiThrottledError,
-    RetryPolicy,
     StaticTokenAuth,
 )
 from tests.client.conftest import INSTANCE, PROJECT, TOKEN
 from tests.client.loopback import Reply, Seen, Service, closed_port
+from tests.client.operations import IDEMPOTENT, OPERATIONS, WRITES_ONCE
 
 MakeClient = Callable[..., FdiClient]
 TASK = Reply(200, {"task": {"task_id": "t"}})
 RESET, TRUNCATED = Reply(fault="reset"), Reply(200, {"task": {"task_id": "t"}}, fault="truncate")
-
-detail = {"a": 1}
-WRITES_ONCE: dict[str, Callable[[FdiClient], Any]] = {
-    "run_task": lambda c: c.run_task("t"),
-    "create_task": lambda c: c.create_task(
-        task_name="abc",
-        task_type="TIMING",
-        source_datasource_id="s",
-        target_datasource_id="s",
-        task_detail=detail,
-    ),
-    "create_schedule": lambda c: c.create_schedule("t", cron="@daily"),
-    "init_composite_task": lambda c: c.init_composite_task(),
-    "create_composite_task": lambda c: c.create_composite_task(task_name="abc", operation_types=["INSERT"]),
-    "create_mapping": lambda c: c.create_mapping(
-        "t", source_datasource_id="s", target_datasource_id="s", source_table="a", target_table="b"
-    ),
-    "create_datasource": lambda c: c.create_datasource(
-        datasource_name="d", datasource_type="MYSQL", app_id="a", content={}
-    ),
-    "auto_create_mappings": lambda c: c.auto_create_mappings(
-        source_datasource_id="s", target_datasource_id="s"
-    ),
-}
-IDEMPOTENT: dict[str, Callable[[FdiClient], Any]] = {
-    "get_task": lambda c: c.get_task("t"),
-    "list_runs": lambda c: c.list_runs("t"),
-    "update_task": lambda c: c.update_task(
-        "t",
-        task_name="abc",
-        task_type="TIMING",
-        source_datasource_id="s",
-        target_datasource_id="s",
-        task_detail=detail,
-    ),
-    "delete_task": lambda c: c.delete_task("t"),
-    "terminate_task": lambda c: c.terminate_task("t"),
-    "batch_operate_tasks": lambda c: c.batch_operate_tasks("stop", ["t"]),
-    "update_schedule": lambda c: c.update_schedule("t", "d", cron="@daily"),
-    "test_datasource": lambda c: c.test_datasource(
-        "d", datasource_name="d", datasource_type="MYSQL", app_id="a", content={}
-    ),
-    "test_sql": lambda c: c.test_sql("d", "select 1"),
-}
 
 
 def fits_all(seen: Seen) -> Reply:
@@ -93,7 +50,7 @@ def test_reads_and_idempotent_writes_are_sent_again(
     operation: str, fault: Reply, service: Service, client: FdiClient, slept: list[float]
 ) -> None:
     service.then(fault).always(fits_all)
-    IDEMPOTENT[operation](client)
+    OPERATIONS[operation](client)
     assert len(service.seen) == 2
 
 
@@ -104,7 +61,7 @@ def test_what_may_have_been_carried_out_is_not_sent_again(
 ) -> None:
     service.then(fault).always(fits_all)
     with pytest.raises(FdiError) as caught:
-        WRITES_ONCE[operation](client)
+        OPERATIONS[operation](client)
     assert caught.value.ambiguous
     assert caught.value.operation == operation
     assert len(service.seen) == 1
@@ -115,7 +72,7 @@ def test_what_was_throttled_is_sent_again(
     operation: str, service: Service, client: FdiClient, slept: list[float]
 ) -> None:
     service.then(Reply(429)).always(fits_all)
-    WRITES_ONCE[operation](client)
+    OPERATIONS[operation](client)
     assert len(service.seen) == 2
 
 
@@ -125,7 +82,7 @@ def test_a_connection_never_made_is_tried_again_and_not_ambiguous(operation: str
         f"http://127.0.0.1:{closed_port()}", PROJECT, INSTANCE, StaticTokenAuth(TOKEN), proxies={}
     )
     with pytest.raises(FdiConnectionError, match="it was not sent") as caught:
-        WRITES_ONCE[operation](client)
+        OPERATIONS[operation](client)
     assert not caught.value.ambiguous
     assert not caught.value.may_have_arrived
     assert (caught.value.attempts, len(slept)) == (5, 4)
@@ -182,7 +139,7 @@ def test_success_that_is_no_json_is_a_protocol_error(
     body: bytes, service: Service, client: FdiClient
 ) -> None:
     service.always(Reply(200, body, {"Content-Type": "text/html"}))
-    with pytest.raises(FdiProtocolError, match="is no JSON") as caught:
+    with pytest.raises(FdiProtocolError, match="is not JSON") as caught:
         client.get_task("t")
     assert caught.value.ambiguous
     assert len(service.seen) == 1
@@ -192,7 +149,7 @@ def test_backoff_grows_with_full_jitter(
     service: Service, make_client: MakeClient, slept: list[float]
 ) -> None:
     service.always(Reply(500))
-    client = make_client(retry=RetryPolicy(max_attempts=6, backoff=2, backoff_cap=10, budget=1000))
+    client = make_client(retry=Backoff(attempts=6, base=2, cap=10, budget=1000))
     for _ in range(30):
         with pytest.raises(FdiServerError):
             client.get_task("t")
@@ -205,14 +162,14 @@ def test_backoff_grows_with_full_jitter(
 def test_retries_end_with_the_attempts(service: Service, make_client: MakeClient, slept: list[float]) -> None:
     service.always(Reply(502))
     with pytest.raises(FdiServerError) as caught:
-        make_client(retry=RetryPolicy(max_attempts=3)).get_task("t")
+        make_client(retry=Backoff(attempts=3)).get_task("t")
     assert (caught.value.attempts, len(service.seen)) == (3, 3)
 
 
 def test_retries_end_with_the_budget(service: Service, make_client: MakeClient, slept: list[float]) -> None:
     service.always(Reply(503, headers={"Retry-After": "4"}))
     with pytest.raises(FdiServerError):
-        make_client(retry=RetryPolicy(max_attempts=100, backoff=0, budget=10)).get_task("t")
+        make_client(retry=Backoff(attempts=100, base=0, budget=10)).get_task("t")
     assert slept == [4, 4]
 
 
@@ -334,7 +291,7 @@ def test_write_stays_ambiguous_if_only_its_repetition_was_refused(
 ) -> None:
     service.then(RESET).always(Reply(409, {"error_code": "FDI.3023", "error_msg": "running"}))
     with pytest.raises(FdiResponseError) as caught:
-        IDEMPOTENT["update_task"](client)
+        OPERATIONS["update_task"](client)
     assert caught.value.ambiguous
 
 
@@ -347,7 +304,7 @@ def test_write_stays_ambiguous_if_its_repetition_was_held_back(
 
     service.then(throttle_another_call)
     with pytest.raises(FdiThrottledError, match="held back") as caught:
-        IDEMPOTENT["update_task"](client)
+        OPERATIONS["update_task"](client)
     assert caught.value.ambiguous
     assert len(service.seen) == 1
 
@@ -408,7 +365,7 @@ def tls_service(certificate: tuple[Path, Path]) -> Any:
 
 def https_client(service: Service, **options: Any) -> FdiClient:
     url = service.url.replace("http:", "https:")
-    retry = RetryPolicy(max_attempts=1)
+    retry = Backoff(attempts=1)
     return FdiClient(url, PROJECT, INSTANCE, StaticTokenAuth(TOKEN), proxies={}, retry=retry, **options)
 
 
@@ -441,7 +398,7 @@ def test_no_verification_is_warned_of_once(tls_service: Service, caplog: pytest.
 
 
 def test_ca_file_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(FdiInvalidRequestError, match="verify"):
+    with pytest.raises(FdiArgumentError, match="verify"):
         FdiClient("https://x.example", PROJECT, INSTANCE, StaticTokenAuth(TOKEN), verify="/no/such/file")
 
 
@@ -486,7 +443,7 @@ def test_endpoint_is_brought_to_one_form(endpoint: str, base: str) -> None:
     ],
 )
 def test_endpoint_that_is_more_or_less_than_a_host_is_refused(endpoint: Any) -> None:
-    with pytest.raises(FdiInvalidRequestError, match="endpoint") as caught:
+    with pytest.raises(FdiArgumentError, match="endpoint") as caught:
         FdiClient(endpoint, PROJECT, INSTANCE, StaticTokenAuth(TOKEN))
     assert "secret-word" not in str(caught.value)
 
@@ -498,7 +455,7 @@ def test_plain_http_anywhere_needs_allow_http() -> None:
 
 @pytest.mark.parametrize("timeout", [0, -1, "5", None, (1, 2, 3), (0, 1), True, float("nan")])
 def test_time_limit_that_is_none_is_refused(timeout: Any) -> None:
-    with pytest.raises(FdiInvalidRequestError, match="timeout"):
+    with pytest.raises(FdiArgumentError, match="timeout"):
         FdiClient("x.example", PROJECT, INSTANCE, StaticTokenAuth(TOKEN), timeout=timeout)
 
 

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from airflow_provider_fdi.emulator.handle import FdiEmulator
+from tests.emulator.document import Document
 
 DEFAULT_DETAIL = json.dumps({"sourceSelectedDatasource": {}, "targetSelectedDatasource": {}})
 
@@ -75,6 +76,25 @@ def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
             return value
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def document(fdi_emulator_process: FdiEmulator) -> Document:
+    return Document(fdi_emulator_process.url)
+
+
+@pytest.fixture
+def checked_answers(document: Document, monkeypatch: pytest.MonkeyPatch) -> Document:
+    """Check every answer of the FDI API during a test against the OpenAPI document, whoever asked."""
+    send = requests.Session.send
+
+    def send_and_check(session: requests.Session, *args: Any, **kwargs: Any) -> requests.Response:
+        answer = send(session, *args, **kwargs)
+        document.check(answer)
+        return answer
+
+    monkeypatch.setattr(requests.Session, "send", send_and_check)
+    return document
 
 
 @pytest.fixture

@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from airflow_provider_fdi.emulator import signature
+from airflow_provider_fdi.emulator.service import signature
+
+pytestmark = pytest.mark.usefixtures("checked_answers")
 
 
 @pytest.fixture

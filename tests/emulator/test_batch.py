@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("checked_answers")
+
 
 def operate(api, action, ids):
     return api("POST", "batch-operation/tasks", {"action_id": action, "list": [{"task_id": i} for i in ids]})

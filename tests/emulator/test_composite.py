@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("checked_answers")
+
 
 def init(api, databases, **fields):
     body = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("checked_answers")
+
 
 def body(name="erp", **fields):
     return {

@@ -217,6 +217,11 @@ def test_a_source_that_cannot_be_read_fails_the_run_with_the_reason(api, databas
     fails_with(databases.run(mapped), 911, "cannot read from the source data source 'events' of type KAFKA")
 
 
+def test_a_database_that_it_does_not_know_fails_the_run_with_the_reason(api, databases, mapped):
+    databases.source_id = api.emulator.add_datasource("erp", "oracle+oracledb://u:p@host/db", "ORACLE")
+    fails_with(databases.run(mapped), 103, "connects to sqlite, postgresql, mysql, mariadb, not oracle")
+
+
 def test_an_unknown_data_source_fails_the_run(databases, mapped):
     databases.target_id = "f" * 32
     fails_with(databases.run(mapped), 912, "does not exist")

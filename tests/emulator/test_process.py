@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -60,6 +61,7 @@ def test_a_wrong_configuration_is_refused_with_the_reason(config, words):
 
 def test_nothing_is_left_of_an_emulator_that_did_not_start(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gc.collect()  # sockets of earlier tests
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(EmulatorError):
         FdiEmulator.start(config={"swiches": {"password": "secret"}})

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from airflow_provider_fdi.emulator.quartz import Quartz
+from airflow_provider_fdi.emulator.service.quartz import Quartz
 
 
 def firings(expression, after, count, zone=timezone.utc):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("checked_answers")
+
 CODES = [900, 99, 100, 102, 104, 101, 500, 502, 504, 501, 901]
 
 

@@ -6,6 +6,8 @@ from datetime import datetime, timezone
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("checked_answers")
+
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
 

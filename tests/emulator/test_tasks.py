@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("checked_answers")
+
 
 def error(answer):
     return answer.status_code, answer.json()["error_code"]

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_fdi.client.errors import FdiInvalidRequestError
+from airflow_provider_fdi.client.errors import FdiArgumentError
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.get_provider_info import CONN_FIELDS, get_provider_info
-from airflow_provider_fdi.hooks.fdi import FdiConnectionSettingError, FdiHook
+from airflow_provider_fdi.hooks.fdi import FdiHook
+from airflow_provider_fdi.hooks.settings import FdiConnectionSettingError
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, row: dict[str, Any], **place: Any) -> FdiHook:
@@ -129,7 +130,7 @@ def test_name_that_two_tasks_have_is_refused_with_their_ids(
 ) -> None:
     fdi_emulator.switch(allow_duplicate_names=True)
     ids = [fdi_emulator.add_task("orders") for _ in range(2)]
-    with pytest.raises(FdiInvalidRequestError, match="must name one task, but 2 have it") as caught:
+    with pytest.raises(FdiArgumentError, match="must name one task, but 2 have it") as caught:
         FdiHook().find_task("orders")
     assert all(task_id in str(caught.value) for task_id in ids)
 

@@ -191,8 +191,8 @@ def test_credentials_that_the_official_sdk_does_not_find(
         def get_credentials(self) -> None:
             raise ValueError("nothing in the chain")
 
-    chain = provider.CredentialProviderChain
-    monkeypatch.setattr(chain, "get_basic_credential_provider_chain", staticmethod(Nothing))
+    attempts = provider.CredentialProviderChain
+    monkeypatch.setattr(attempts, "get_basic_credential_provider_chain", staticmethod(Nothing))
     words = says("sdk")
     assert words.startswith("Credentials: the official SDK found no credentials: nothing in the chain")
 

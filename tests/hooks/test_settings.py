@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_fdi.get_provider_info import CONN_FIELDS
-from airflow_provider_fdi.hooks.fdi import FdiConnectionSettingError, FdiHook, FdiSettings
+from airflow_provider_fdi.hooks.fdi import FdiHook
+from airflow_provider_fdi.hooks.settings import FdiConnectionSettingError, FdiSettings
 
 SECRET = "a-secret-that-nobody-may-see"
 EXTRA: dict[str, Any] = {
@@ -148,7 +149,7 @@ def test_iam_endpoint_of_its_own(settings: Any) -> None:
         ({"host": "ftp://roma.example.com"}, "host='ftp://roma.example.com': must begin with https://"),
         ({"host": "https://roma.example.com/v2"}, "without path, query or fragment"),
         ({"host": "http://roma.example.com"}, "use https, or set allow_http"),
-        ({"host": f"https://u:{SECRET}@roma.example.com"}, "host='…': must not hold credentials"),
+        ({"host": f"https://u:{SECRET}@roma.example.com"}, "host: must not hold credentials"),
         ({"host": "h", "schema": "ftp"}, "schema='ftp': must be https or http"),
         ({"host": "h", "port": 70000}, "port=70000: must be a number from 1 to 65535"),
         ({"password": None}, "password=None: auth_type='token' needs the IAM token here"),
@@ -178,16 +179,16 @@ def test_bad_field_is_named(row: dict[str, Any], words: str, settings: Any) -> N
         ({"timeout": True}, "timeout=True: must be a number of seconds"),
         ({"connect_timeout": "inf"}, "connect_timeout='inf': must be a number of seconds"),
         ({"connect_timeout": "nan"}, "connect_timeout='nan': must be a number of seconds"),
-        ({"allow_http": "yes"}, "allow_http='yes': must be true or false"),
-        ({"allow_http": 1}, "allow_http=1: must be true or false"),
+        ({"allow_http": "yes"}, "allow_http='yes': must be True or False"),
+        ({"allow_http": 1}, "allow_http=1: must be True or False"),
         (
             {"console_url": "javascript:alert(1)"},
             "console_url='javascript:alert(1)': must begin with https://",
         ),
         ({"proxies": 3128}, 'proxies: must be an object like {"https": "http://proxy:3128"}'),
         ({"proxies": {"https": {"url": SECRET}}}, "proxies: must be an object"),
-        ({"proxies": f'{{"https": "{SECRET}"'}, "proxies: is no JSON"),
-        ({"proxies": {"https": f"http://u:{SECRET}@"}}, "the one for 'https' is no address"),
+        ({"proxies": f'{{"https": "{SECRET}"'}, "proxies: is not JSON"),
+        ({"proxies": {"https": f"http://u:{SECRET}@"}}, "the one for 'https' is not an address"),
     ],
 )
 def test_bad_extra_is_named(extra: dict[str, Any], words: str, settings: Any) -> None:
@@ -206,7 +207,7 @@ def test_domain_name_goes_with_a_password(settings: Any) -> None:
 
 @pytest.mark.parametrize(("text", "words"), [("[1, 2]", "extra: must be a JSON object"), ('"x"', "extra: ")])
 def test_extra_that_is_no_object(text: str, words: str, settings: Any) -> None:
-    from airflow_provider_fdi.hooks.fdi import read_settings
+    from airflow_provider_fdi.hooks.settings import read_settings
 
     class Row:
         conn_id, host, schema, port, login, password, extra = "fdi_test", "h", None, None, None, SECRET, text
@@ -217,13 +218,15 @@ def test_extra_that_is_no_object(text: str, words: str, settings: Any) -> None:
 
 
 def test_extra_that_is_no_json_is_refused_with_its_position() -> None:
-    from airflow_provider_fdi.hooks.fdi import read_settings
+    from airflow_provider_fdi.hooks.settings import read_settings
 
     class Row:
         conn_id, host, schema, port, login, password = "fdi_test", "h", None, None, None, SECRET
         extra = f'{{"auth_type": "token", "security_token": "{SECRET}"'
 
-    with pytest.raises(FdiConnectionSettingError, match=r"extra: is no JSON: .* at line 1, column") as caught:
+    with pytest.raises(
+        FdiConnectionSettingError, match=r"extra: is not JSON: .* at line 1, column"
+    ) as caught:
         read_settings(Row())  # type: ignore[arg-type]
     assert SECRET not in str(caught.value)
 
@@ -264,14 +267,14 @@ def test_slip_besides_the_right_key_is_only_warned_of(
 ) -> None:
     caplog.set_level(logging.WARNING)
     assert settings(extra={"projectid": SECRET}).project_id == EXTRA["project_id"]
-    assert "extra has the key 'projectid', which nothing reads, besides 'project_id'" in caplog.text
+    assert "extra has the key 'projectid', which is ignored, as well as 'project_id'" in caplog.text
     assert SECRET not in caplog.text
 
 
 def test_key_that_nothing_reads_is_warned_of(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     settings(extra={"owner": SECRET})
-    assert "extra has the key 'owner', which nothing reads. Known keys: auth_type, region" in caplog.text
+    assert "extra has the key 'owner', which is ignored. Known keys: auth_type, region" in caplog.text
     assert SECRET not in caplog.text
 
 

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from airflow_provider_fdi.assets import create_asset, report_run, sanitize_uri, tell_outlets
+from airflow_provider_fdi.compat import Asset
+from airflow_provider_fdi.constants import AIRFLOW_RUNS_KEY
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.get_provider_info import get_provider_info
+from airflow_provider_fdi.lineage.assets import create_asset, report_run, report_to_outlets, sanitize_uri
 from airflow_provider_fdi.operators.fdi import FdiRunTaskOperator
-from airflow_provider_fdi.runs.events import AIRFLOW_RUNS_KEY
 from airflow_provider_fdi.sensors.fdi import FdiTaskSensor
-from airflow_provider_fdi.version_compat import Asset
 
 INSTANCE = "fae7ff6c-8e07-4cf8-9e67-589cab2f017c"
 
@@ -66,7 +66,7 @@ def test_a_refusal_shows_no_password() -> None:
 
 
 def test_airflow_normalises_the_uris_of_assets_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Airflow 2 only warns of a wrong one unless told otherwise.
+    # Airflow 2 only warns of a wrong one unless reported otherwise.
     monkeypatch.setenv("AIRFLOW__CORE__STRICT_DATASET_URI_VALIDATION", "True")
     assert create_asset(instance_id=INSTANCE.upper(), fdi_task_id="t1").uri == f"fdi://{INSTANCE}/t1"
     with pytest.raises(ValueError, match="must name one task"):
@@ -100,7 +100,7 @@ def test_the_events_of_all_outlets_carry_the_record_and_keep_what_is_there() -> 
     one, two = Asset(uri="x-a://one"), Asset(uri="x-a://two")
     events = OutletEvents(one={}, two={"by": "the author"})
 
-    tell_outlets({"outlet_events": events}, [one, two, {"no": "asset"}], {"rows": 3})  # type: ignore[arg-type]
+    report_to_outlets({"outlet_events": events}, [one, two, {"no": "asset"}], {"rows": 3})  # type: ignore[arg-type]
 
     assert events[one].extra == {"rows": 3}
     assert events[two].extra == {"by": "the author", "rows": 3}
@@ -240,7 +240,7 @@ def test_a_store_that_fails_does_not_fail_the_run(caplog: pytest.LogCaptureFixtu
         "r1",
     )  # type: ignore[typeddict-item]
 
-    assert "could not be noted with asset x-a://one" in caplog.text
+    assert "could not be stored with asset x-a://one" in caplog.text
 
 
 def test_without_a_store_nothing_is_noted() -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_fdi.client.errors import FdiError, FdiServerError
+from airflow_provider_fdi.compat import AirflowFailException
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiBatchFailed, FdiTimeout, FdiTriggerEventError
 from airflow_provider_fdi.operators.fdi import FdiBatchOperator, FdiCreateTaskOperator
-from airflow_provider_fdi.version_compat import AirflowFailException
 from tests.standin import INSTANCE, LOST, PROJECT, RESET, TOKEN, Answer, Request, StandIn, flat, nested
 from tests.taskinstance import Store, context, deferral, event_of, killed_by
 
@@ -49,7 +49,7 @@ def test_25_tasks_are_three_documented_requests_and_nothing_else(
         assert request.line == f"POST {path} HTTP/1.1".encode()
         assert (request.header("Content-Type") or "").split(";")[0] == "application/json"
         assert request.header("X-Auth-Token") == TOKEN
-    # In flight at once, so that their order is not told.
+    # In flight at once, so that their order is not reported.
     sent = sorted(
         (request.json for request in stand_in.requests), key=lambda body: body["list"][0]["task_id"]
     )
@@ -449,8 +449,8 @@ def test_a_real_airflow_retries_only_what_failed(
 # --- refused before anything is sent ------------------------------------------------------------------------
 
 REFUSALS: list[tuple[dict[str, Any], str]] = [
-    ({"action": "restart"}, "action='restart': must be 'start' or 'stop'"),
-    ({"action": None}, "action=None: must be 'start' or 'stop'"),
+    ({"action": "restart"}, "action='restart': must be one of start, stop"),
+    ({"action": None}, "action=None: must be one of start, stop"),
     ({"ids": []}, r"fdi_task_ids=\[\]: must not be empty"),
     ({"ids": ""}, r"fdi_task_ids=\[\]: must not be empty"),
     ({"ids": "[]"}, r"fdi_task_ids=\[\]: must not be empty"),
@@ -464,7 +464,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"ids": [["a"]]}, r"fdi_task_ids\[0\]=\['a'\]: must be a text"),
     ({"ids": {"a": 1}}, "fdi_task_ids={'a': 1}: must be a list"),
     ({"ids": 7}, "fdi_task_ids=7: must be a list"),
-    ({"ids": "['a"}, "fdi_task_ids=.*: is no list"),
+    ({"ids": "['a"}, "fdi_task_ids=.*: is not a list"),
     ({"ids": ["a/b"]}, "fdi_task_ids='a/b': must not contain '/'"),
     ({"ids": ["x" * 65]}, "fdi_task_ids='x+': must have at most 64"),
     ({"fdi_task_names": "None"}, r"fdi_task_names\[0\]='None': is what a template"),

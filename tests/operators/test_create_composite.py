@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_fdi import tasks
 from airflow_provider_fdi.client.errors import FdiError
+from airflow_provider_fdi.compat import AirflowFailException
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiAlreadyExists, FdiTaskBusy
+from airflow_provider_fdi.operators import creation
 from airflow_provider_fdi.operators.fdi import FdiCreateCompositeTaskOperator
-from airflow_provider_fdi.version_compat import AirflowFailException
-from tests.standin import BROKEN_OFF, LOST, Answer, Request, StandIn, flat, nested
+from tests.standin import BROKEN_OFF, LOST, RESET, Answer, Request, StandIn, flat, nested
 from tests.taskinstance import Store, context, killed_by
 
 NAME = "cdctest1"
@@ -25,7 +25,7 @@ APP = "d5afd9af-a8fe-47f6-a98c-edbcba11a0da"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch, no_pauses: None) -> None:
-    monkeypatch.setattr(tasks, "LOOKS_AFTER_A_CREATE", (0.0, 0.01, 0.01))
+    monkeypatch.setattr(creation, "SEARCH_DELAYS", (0.0, 0.01, 0.01))
 
 
 def make(**changes: Any) -> FdiCreateCompositeTaskOperator:
@@ -164,9 +164,27 @@ def test_a_create_whose_answer_was_lost_leaves_one_task_and_returns_its_id(
     assert written(stand_in).count("CreateMultiTasks") == 1
 
 
+def test_a_create_that_was_lost_on_the_way_is_sent_again_in_the_same_try(stand_in: StandIn) -> None:
+    stand_in.script("CreateMultiTasks", RESET)
+    task_id = make(table_mappings=MAPPINGS[:1]).execute(context(Store()))
+    assert list(stand_in.tasks) == [task_id]
+    assert written(stand_in) == ["InstallMultiTasks", "CreateMultiTaskMappings", *["CreateMultiTasks"] * 2]
+
+
+@pytest.mark.parametrize("operation", ["InstallMultiTasks", "CreateMultiTaskMappings"])
+@pytest.mark.parametrize("loss", [RESET, LOST], ids=["before", "after"])
+def test_a_lost_preparation_is_repeated_and_leads_to_one_whole_task(
+    stand_in: StandIn, operation: str, loss: Answer
+) -> None:
+    stand_in.script(operation, loss)
+    task_id = make(table_mappings=MAPPINGS).execute(context(Store()))
+    assert list(stand_in.tasks) == [task_id]
+    assert len(stand_in.mappings[task_id]) == 2
+
+
 @pytest.mark.parametrize("operation", ["InstallMultiTasks", "CreateMultiTaskMappings"])
 def test_the_retry_after_a_lost_preparation_creates_one_whole_task(stand_in: StandIn, operation: str) -> None:
-    stand_in.script(operation, LOST)
+    stand_in.script(operation, LOST, LOST)
     store = Store()
     with pytest.raises(FdiError):
         make(table_mappings=MAPPINGS).execute(context(store))

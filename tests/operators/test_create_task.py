@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_fdi import tasks
-from airflow_provider_fdi.client.errors import FdiError, FdiServerError
+from airflow_provider_fdi.client.errors import (
+    FdiConflictError,
+    FdiConnectionError,
+    FdiError,
+    FdiServerError,
+)
+from airflow_provider_fdi.compat import AirflowFailException
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiAlreadyExists, FdiTaskBusy
+from airflow_provider_fdi.operators import creation
 from airflow_provider_fdi.operators.fdi import FdiCreateTaskOperator
-from airflow_provider_fdi.version_compat import AirflowFailException
 from tests.standin import (
     BROKEN_OFF,
     INSTANCE,
@@ -38,7 +43,7 @@ DETAIL = {"sourceSelectedDatasource": {"rootPath": "", "Größe": "ж"}, "mappin
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch, no_pauses: None) -> None:
-    monkeypatch.setattr(tasks, "LOOKS_AFTER_A_CREATE", (0.0, 0.01, 0.01))
+    monkeypatch.setattr(creation, "SEARCH_DELAYS", (0.0, 0.01, 0.01))
 
 
 def make(**changes: Any) -> FdiCreateTaskOperator:
@@ -137,7 +142,7 @@ def test_a_created_date_of_any_spelling_is_taken(stand_in: StandIn, created: Any
 
 def test_an_accepted_task_that_is_nowhere_fails_and_says_so(stand_in: StandIn) -> None:
     stand_in.script("CreateCommonTask", Answer(body=None))
-    with pytest.raises(FdiError, match=f"accepted task '{NAME}' without telling its id"):
+    with pytest.raises(FdiError, match=f"accepted task '{NAME}' without returning its id"):
         make().execute(context(Store()))
 
 
@@ -203,14 +208,45 @@ def test_a_create_whose_answer_was_lost_leaves_one_task_and_returns_its_id(
     assert len(stand_in.writes) == 1
 
 
-def test_a_create_that_was_lost_on_the_way_fails_and_the_retry_creates_one_task(stand_in: StandIn) -> None:
+@pytest.mark.parametrize("store", [Store, lambda: None], ids=["store", "no store"])
+def test_a_create_that_was_lost_on_the_way_is_sent_again_in_the_same_try(
+    stand_in: StandIn, store: Callable[[], Store | None]
+) -> None:
     stand_in.script("CreateCommonTask", RESET)
+    task_id = make().execute(context(store()))
+    assert list(stand_in.tasks) == [task_id]
+    assert len(stand_in.writes) == 2
+
+
+def test_a_create_is_sent_again_only_once_and_the_retry_creates_one_task(stand_in: StandIn) -> None:
+    stand_in.script("CreateCommonTask", RESET, RESET)
     store = Store()
-    with pytest.raises(FdiError):
+    with pytest.raises(FdiConnectionError):
         make().execute(context(store))
     assert stand_in.tasks == {}
+    assert len(stand_in.writes) == 2
     task_id = make().execute(context(store, try_number=2))
     assert list(stand_in.tasks) == [task_id]
+
+
+def test_a_name_that_exists_when_a_lost_create_is_sent_again_is_ours(stand_in: StandIn) -> None:
+    """The first request is carried out after all, but only after the task was searched."""
+    late: list[str] = []
+
+    def refuse(request: Request) -> Answer:
+        late.append(stand_in.add_task(NAME))
+        return flat("FDI.3002", "The task name already exists.")
+
+    stand_in.script("CreateCommonTask", RESET, refuse)
+    assert make().execute(context(Store())) == late[0]
+    assert list(stand_in.tasks) == late
+
+
+def test_a_name_that_exists_at_the_first_request_is_not_ours(stand_in: StandIn) -> None:
+    stand_in.script("CreateCommonTask", flat("FDI.3002", "The task name already exists."))
+    with pytest.raises(FdiConflictError):
+        make().execute(context(Store()))
+    assert len(stand_in.writes) == 1
 
 
 def test_the_try_after_a_killed_one_returns_the_task_that_was_created(
@@ -335,16 +371,16 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"fdi_task_name": "-abc"}, "fdi_task_name='-abc': must be .* begin with a letter or digit"),
     ({"fdi_task_name": "mit Raum"}, "fdi_task_name='mit Raum': must be"),
     ({"fdi_task_name": None}, "fdi_task_name=None: must be"),
-    ({"fdi_task_type": "HOURLY"}, "fdi_task_type='HOURLY': must be TIMING"),
+    ({"fdi_task_type": "HOURLY"}, "fdi_task_type='HOURLY': must be one of TIMING, REALTIME"),
     ({"source_datasource_id": ""}, "source_datasource_id='': must not be empty"),
     ({"source_datasource_id": None}, "source_datasource_id=None: must be a string"),
     ({"target_datasource_id": "x" * 65}, "target_datasource_id='x+': must have at most 64"),
     ({"source_datasource_id": "None"}, "source_datasource_id='None': is what a template over an XCom"),
     ({"fdi_task_name": "None"}, "fdi_task_name='None': is what a template over an XCom"),
-    ({"task_detail": "{not json"}, "task_detail='…': is no JSON: .* line 1, column 2"),
-    ({"task_detail": "[1]"}, "task_detail='…': must be a JSON object, is a list"),
+    ({"task_detail": "{not json"}, "task_detail: is not JSON: .* line 1, column 2"),
+    ({"task_detail": "[1]"}, "task_detail: must be a JSON object, is a list"),
     ({"task_detail": 7}, "task_detail='int': must be a mapping or JSON text"),
-    ({"task_detail": {"when": object()}}, "task_detail='…': cannot be written as JSON"),
+    ({"task_detail": {"when": object()}}, "task_detail: cannot be written as JSON"),
     ({"description": "d" * 1025}, "description='d.*must have 0 to 1024 characters, has 1025"),
     ({"task_tag": "abc"}, "task_tag='abc': must be 4 to 64"),
     ({"task_tag": "with space"}, "task_tag='with space': must be 4 to 64"),

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_fdi.client.errors import FdiConflictError, FdiError
+from airflow_provider_fdi.compat import AirflowFailException
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiTaskBusy
 from airflow_provider_fdi.operators.fdi import FdiDeleteTaskOperator
-from airflow_provider_fdi.version_compat import AirflowFailException
 from tests.taskinstance import Store, context
 
 pytestmark = pytest.mark.usefixtures("fdi_connection", "no_pauses")

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_fdi import lineage
 from airflow_provider_fdi.client.auth import StaticTokenAuth
 from airflow_provider_fdi.client.client import FdiClient
 from airflow_provider_fdi.client.models import Datasource, TableMapping, Task
@@ -22,7 +21,8 @@ from airflow_provider_fdi.client.task_detail import (
     table_to_table,
 )
 from airflow_provider_fdi.emulator.handle import FdiEmulator
-from airflow_provider_fdi.lineage import (
+from airflow_provider_fdi.lineage import openlineage as lineage
+from airflow_provider_fdi.lineage.openlineage import (
     Column,
     DatasetName,
     common_transfer,
@@ -260,9 +260,9 @@ def finished_run(task_id: str) -> FdiRunTaskOperator:
 def test_a_run_tells_inputs_outputs_columns_and_statistics(common_task: str) -> None:
     pytest.importorskip("airflow.providers.openlineage")
 
-    told = finished_run(common_task).get_openlineage_facets_on_complete(None)
+    reported = finished_run(common_task).get_openlineage_facets_on_complete(None)
 
-    (source,), (target,) = told.inputs, told.outputs
+    (source,), (target,) = reported.inputs, reported.outputs
     assert (source.namespace, source.name) == ("mysql://source:1234", "shop.orders")
     assert (target.namespace, target.name) == ("mysql://target:1234", "shop.dw_orders")
     assert [(f.name, f.type) for f in source.facets["schema"].fields] == [
@@ -278,11 +278,11 @@ def test_a_run_tells_inputs_outputs_columns_and_statistics(common_task: str) -> 
 def test_the_run_of_fdi_is_named(common_task: str, fdi_emulator: FdiEmulator) -> None:
     pytest.importorskip("airflow.providers.openlineage")
 
-    told = finished_run(common_task).get_openlineage_facets_on_complete(None)
+    reported = finished_run(common_task).get_openlineage_facets_on_complete(None)
 
     run_id = fdi_emulator.runs_started(common_task)[0]["run_id"]
-    assert told.run_facets["externalQuery"].externalQueryId == run_id
-    assert told.run_facets["externalQuery"].source == f"fdi://{fdi_emulator.instance_id}/{common_task}"
+    assert reported.run_facets["externalQuery"].externalQueryId == run_id
+    assert reported.run_facets["externalQuery"].source == f"fdi://{fdi_emulator.instance_id}/{common_task}"
 
 
 def test_openlineage_itself_takes_what_a_run_tells(common_task: str) -> None:
@@ -302,9 +302,9 @@ def test_a_sensor_tells_the_lineage_of_the_run_it_waited_for(
     sensor = FdiTaskSensor(task_id="wait", fdi_task_id=common_task, completed_after=None, deferrable=False)
     sensor.execute(taskinstance.context())  # type: ignore[arg-type]
 
-    told = sensor.get_openlineage_facets_on_complete(None)
+    reported = sensor.get_openlineage_facets_on_complete(None)
 
-    assert told.outputs[0].outputFacets["outputStatistics"].rowCount == 7
+    assert reported.outputs[0].outputFacets["outputStatistics"].rowCount == 7
 
 
 def client(fdi: FdiEmulator) -> FdiClient:
@@ -327,13 +327,13 @@ def test_a_composite_task_tells_a_dataset_for_each_table(fdi_emulator: FdiEmulat
     )[0]
     task_id = fdi.create_composite_task(task_name="cdc", operation_types=["INSERT"], task_id=init.task_id)
 
-    told = lineage.lineage_of(fdi, {"fdi_task_id": task_id, "rows": 10})
+    reported = lineage.lineage_of(fdi, {"fdi_task_id": task_id, "rows": 10})
 
-    assert told is not None
-    assert sorted(o.name.rpartition(".")[2] for o in told.outputs) == ["items", "orders"]
-    assert len(told.inputs) == 2
-    assert all(o.facets["columnLineage"].fields for o in told.outputs)
-    assert all(not o.outputFacets for o in told.outputs)
+    assert reported is not None
+    assert sorted(o.name.rpartition(".")[2] for o in reported.outputs) == ["items", "orders"]
+    assert len(reported.inputs) == 2
+    assert all(o.facets["columnLineage"].fields for o in reported.outputs)
+    assert all(not o.outputFacets for o in reported.outputs)
 
 
 def test_data_sources_that_may_not_be_seen_are_named_by_their_ids(
@@ -343,9 +343,9 @@ def test_data_sources_that_may_not_be_seen_are_named_by_their_ids(
     operator = finished_run(common_task)
     fdi_emulator.fault("status", operation="ShowDataourceDetail", status=403, times=2)
 
-    told = operator.get_openlineage_facets_on_complete(None)
+    reported = operator.get_openlineage_facets_on_complete(None)
 
-    assert told.outputs[0].namespace == f"fdi://{fdi_emulator.instance_id}"
+    assert reported.outputs[0].namespace == f"fdi://{fdi_emulator.instance_id}"
     assert "named by its id" in caplog.text
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_fdi.compat import AirflowFailException, AirflowSkipException
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import (
     FdiDataGateFailed,
@@ -23,9 +24,8 @@ from airflow_provider_fdi.exceptions import (
     FdiTimeout,
     FdiTriggerEventError,
 )
-from airflow_provider_fdi.operators import fdi as operators
+from airflow_provider_fdi.operators import execution
 from airflow_provider_fdi.operators.fdi import FdiRunTaskOperator
-from airflow_provider_fdi.version_compat import AirflowFailException, AirflowSkipException
 from tests.standin import StandIn, flat
 from tests.taskinstance import ON_AIRFLOW_2, Store, context, deferral, event_of
 
@@ -36,7 +36,7 @@ MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["synchronous",
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operators, "LOCATE_INTERVAL", 0.05)
+    monkeypatch.setattr(execution, "LOCATE_INTERVAL", 0.05)
 
 
 def make(fdi_task_id: str | None = "a-task", **arguments: Any) -> FdiRunTaskOperator:
@@ -84,11 +84,11 @@ def test_both_modes_return_and_push_the_same(fdi_emulator: FdiEmulator, fdi_conn
         task_id = fdi_emulator.add_task(script={"duration_ms": 300, "rows": 12, "dirty_rows": 1})
         given = context(Store())
         record = carry_out({"fdi_task_id": task_id, "deferrable": deferrable}, given)
-        told = json.dumps({"returned": record, **given["ti"].xcoms}, sort_keys=True)
+        reported = json.dumps({"returned": record, **given["ti"].xcoms}, sort_keys=True)
         # What differs between any two runs: ids, and when.
         for mine, name in ((task_id, "the task"), (record["fdi_run_id"], "the run")):
-            told = told.replace(mine, name)
-        seen.append(re.sub(r"(_time|duration_ms)\": \d+", r'\1": "some"', told))
+            reported = reported.replace(mine, name)
+        seen.append(re.sub(r"(_time|duration_ms)\": \d+", r'\1": "some"', reported))
     assert seen[0] == seen[1]
     assert all(name in seen[0] for name in ("returned", "fdi_run", "fdi_task_link", "fdi_run_link"))
 
@@ -206,7 +206,7 @@ def test_execution_timeout_ends_our_run_and_the_deferred_task(
     }
     began = time.monotonic()
     # On Airflow 2 the trigger has done so already.
-    ended = r"No run of ours was going on" if ON_AIRFLOW_2 else r"Run .* was terminated"
+    ended = r"No run of ours was in progress" if ON_AIRFLOW_2 else r"Run .* was terminated"
     with pytest.raises(FdiTimeout, match=rf"0:00:01 is over\. {ended}"):
         carry_out(arguments, context(Store()))
     assert time.monotonic() - began < 10

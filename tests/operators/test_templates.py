@@ -12,9 +12,7 @@ import pytest
 from airflow_provider_fdi.client.auth import StaticTokenAuth
 from airflow_provider_fdi.client.client import FdiClient
 from airflow_provider_fdi.emulator.handle import FdiEmulator
-from airflow_provider_fdi.operators import fdi as operators
 from airflow_provider_fdi.operators.fdi import (
-    FdiBaseOperator,
     FdiBatchOperator,
     FdiCreateScheduleOperator,
     FdiCreateTaskOperator,
@@ -28,23 +26,6 @@ from airflow_provider_fdi.sensors.fdi import FdiTaskSensor
 RunDag = Callable[..., Any]
 
 pytestmark = pytest.mark.usefixtures("fdi_connection")
-
-ALL = [
-    *(
-        value
-        for value in vars(operators).values()
-        if isinstance(value, type) and issubclass(value, FdiBaseOperator) and value is not FdiBaseOperator
-    ),
-    FdiTaskSensor,
-]
-
-NOT_TEMPLATED = {
-    # How a task is executed, which is settled before anything is rendered.
-    "deferrable",
-    "durable",
-    "terminate_on_kill",
-    "wait_for_completion",
-}
 
 
 def dag(dag_id: str, **arguments: Any) -> Any:
@@ -73,30 +54,6 @@ def created(fdi: FdiEmulator) -> dict[str, dict[str, Any]]:
 def datasources(fdi_emulator: FdiEmulator) -> dict[str, str]:
     source, target = (fdi_emulator.add_datasource(name, None) for name in ("source", "target"))
     return {"source_datasource_id": source, "target_datasource_id": target}
-
-
-@pytest.mark.parametrize("operator", ALL, ids=lambda cls: cls.__name__)
-def test_every_parameter_that_could_vary_is_a_template_field(operator: type) -> None:
-    import inspect
-
-    parameters = set(inspect.signature(operator.__init__).parameters) - {"self", "kwargs"}
-
-    missing = parameters - set(operator.template_fields) - NOT_TEMPLATED  # type: ignore[attr-defined]
-    assert missing <= {"poke_interval", "poll_failure_timeout"}, missing
-
-
-@pytest.mark.parametrize("operator", ALL, ids=lambda cls: cls.__name__)
-def test_every_template_field_is_an_attribute_of_its_own_name(operator: type) -> None:
-    import inspect
-
-    parameters = {
-        name
-        for cls in operator.__mro__
-        if cls.__module__.startswith("airflow_provider_fdi")
-        for name in inspect.signature(cls.__init__).parameters
-    }
-
-    assert set(operator.template_fields) <= parameters  # type: ignore[attr-defined]
 
 
 def test_task_detail_is_shown_as_json_in_the_ui() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_fdi.client.errors import FdiServerError
+from airflow_provider_fdi.compat import AirflowFailException
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.operators.fdi import FdiTerminateRunOperator
-from airflow_provider_fdi.version_compat import AirflowFailException
 from tests.taskinstance import context
 
 pytestmark = pytest.mark.usefixtures("fdi_connection", "no_pauses")

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_fdi import tasks
 from airflow_provider_fdi.client.client import FdiClient
 from airflow_provider_fdi.client.errors import FdiConnectionError, FdiServerError
+from airflow_provider_fdi.compat import AirflowFailException
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiBatchFailed, FdiTaskBusy
+from airflow_provider_fdi.operators import status
 from airflow_provider_fdi.operators.fdi import FdiUpdateTaskOperator
-from airflow_provider_fdi.version_compat import AirflowFailException
 from tests.taskinstance import Store, context
 
 pytestmark = pytest.mark.usefixtures("fdi_connection", "no_pauses")
@@ -174,7 +174,7 @@ def test_failed_change_leaves_the_task_started(task: str, fdi_emulator: FdiEmula
 def test_stop_of_which_nobody_tells_whether_it_was_done_leaves_the_task_started(
     task: str, fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "STOP_TIMEOUT", 0.5)
+    monkeypatch.setattr(status, "STOP_TIMEOUT", 0.5)
     fdi_emulator.start_task(task)
     fdi_emulator.fault("status", operation="ListTasks", status=503, times=None)
     with pytest.raises(FdiServerError, match="list_tasks"):
@@ -210,7 +210,7 @@ def test_start_that_fails_is_said_and_a_retry_starts_it(
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"task_detail": "{"}, "task_detail='…': is no JSON"),
+        ({"task_detail": "{"}, "task_detail: is not JSON"),
         ({"task_detail": "[]"}, "must be a JSON object, is a list"),
         ({"new_fdi_task_name": "-x"}, "new_fdi_task_name='-x'"),
         ({"fdi_task_type": "DAILY"}, "fdi_task_type='DAILY'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,10 +43,10 @@ def tries(task: str, mode: str) -> Callable[..., Tries]:
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that are seconds in production."""
     from airflow_provider_fdi.client import transport
-    from airflow_provider_fdi.operators import fdi
+    from airflow_provider_fdi.operators import execution
     from airflow_provider_fdi.runs import start, stop
 
-    monkeypatch.setattr(start, "UNSENT_PAUSE", 0.05)
-    monkeypatch.setattr(stop, "PAUSE", 0.1)
-    monkeypatch.setattr(fdi, "LOCATE_IN_WORKER", 0.3)
+    monkeypatch.setattr(start, "UNSENT_BACKOFF", replace(start.UNSENT_BACKOFF, base=0.05))
+    monkeypatch.setattr(stop, "BACKOFF", replace(stop.BACKOFF, base=0.1))
+    monkeypatch.setattr(execution, "LOCATE_IN_WORKER", 0.3)
     monkeypatch.setattr(transport, "_uniform", lambda low, high: min(high, 0.05))

@@ -337,12 +337,13 @@ def table(outcomes: list[tuple[Cell, dict[str, Any]]]) -> list[str]:
 def main(url: str) -> None:
     """Play every cell against the emulator at ``url``; the last line of the output is the result, as JSON."""
     from airflow_provider_fdi.client import transport
-    from airflow_provider_fdi.operators import fdi
+    from airflow_provider_fdi.operators import execution
     from airflow_provider_fdi.runs import start, stop
 
-    start.UNSENT_PAUSE, stop.PAUSE = 0.05, 0.1
+    start.UNSENT_BACKOFF = replace(start.UNSENT_BACKOFF, base=0.05)
+    stop.BACKOFF = replace(stop.BACKOFF, base=0.1)
     # So that a late log is waited for in the triggerer too.
-    fdi.LOCATE_IN_WORKER = 0.1
+    execution.LOCATE_IN_WORKER = 0.1
     vars(transport)["_uniform"] = lambda low, high: min(high, 0.05)
     emulator = FdiEmulator(url)
     # What a try imports is imported here, once. No trigger is run: it would start threads.

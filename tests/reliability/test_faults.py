@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_fdi.client.errors import FdiConnectionError
+from airflow_provider_fdi.compat import AirflowFailException
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiRunFailed, FdiTaskBusy
 from airflow_provider_fdi.runs import start
 from airflow_provider_fdi.runs.start import FdiStartError
-from airflow_provider_fdi.version_compat import AirflowFailException
 from tests.reliability.tries import Background, Tries, eventually
 from tests.taskinstance import Store
 
@@ -225,26 +225,26 @@ def test_a_try_that_died_in_the_start_is_given_the_whole_grace_too(
     emulator: FdiEmulator, task: str, tries: MakeTries
 ) -> None:
     emulator.switch(run_log_delay_ms=1400)
-    chain = tries(start_grace=1.5)
+    attempts = tries(start_grace=1.5)
 
     class Died(BaseException):
         pass
 
     # Late in its second, where a clock that tells whole seconds misleads most.
     eventually(lambda: 0.9 < (emulator.now_ms() / 1000) % 1 < 0.96)
-    keep = chain.store.set  # type: ignore[union-attr]
+    keep = attempts.store.set  # type: ignore[union-attr]
 
     def set_and_die(key: str, value: Any) -> None:
         if value["accepted"]:
             raise Died
         keep(key, value)
 
-    chain.store.set = set_and_die  # type: ignore[method-assign, union-attr]
+    attempts.store.set = set_and_die  # type: ignore[method-assign, union-attr]
     with pytest.raises(Died):
-        chain.run()
-    chain.store.set = keep  # type: ignore[method-assign, union-attr]
+        attempts.run()
+    attempts.store.set = keep  # type: ignore[method-assign, union-attr]
 
-    result = chain.run()
+    result = attempts.run()
 
     one_run_was_started(emulator, task, result)
 
@@ -323,9 +323,9 @@ def test_a_run_that_is_cancelled_in_the_queue_ends_the_wait_although_the_filter_
     from airflow_provider_fdi.client.models import Listing
 
     emulator.script(task, waiting_ms=60_000)
-    chain = tries()
-    trial = Background(chain.run)
-    eventually(lambda: (chain.record or {}).get("run_id"))
+    attempts = tries()
+    trial = Background(attempts.run)
+    eventually(lambda: (attempts.record or {}).get("run_id"))
     list_runs = FdiClient.list_runs
 
     def by_a_time_that_the_row_lacks(self: FdiClient, *args: Any, **filters: Any) -> Any:
@@ -391,9 +391,9 @@ def test_a_schedule_at_the_same_second_costs_no_second_start(emulator: FdiEmulat
         script={"duration_ms": 300, "rows": 5},
     )
     eventually(lambda: emulator.now_ms() > start - 60)
-    chain = tries(fdi_task_id=task, if_running="join", start_grace=0.3)
+    attempts = tries(fdi_task_id=task, if_running="join", start_grace=0.3)
 
-    result = chain.run()
+    result = attempts.run()
 
     started = [run["run_id"] for run in emulator.runs_started(task)]
     assert result["fdi_run_id"] in started
@@ -455,9 +455,9 @@ def test_a_refused_start_fails_if_so_told(
 def test_a_refused_start_joins_the_run_in_its_way(
     emulator: FdiEmulator, task: str, tries: MakeTries, overtaken: list[str]
 ) -> None:
-    chain = tries(if_running="join")
-    trial = Background(chain.run)
-    eventually(lambda: (chain.record or {}).get("joined"))
+    attempts = tries(if_running="join")
+    trial = Background(attempts.run)
+    eventually(lambda: (attempts.record or {}).get("joined"))
     emulator.release(task)
 
     result = trial.result()
@@ -484,7 +484,7 @@ def test_a_start_refused_by_a_row_is_made_again_when_the_run_in_its_way_is_over(
 ) -> None:
     emulator.switch(overlap_style="row", refused_code=code)
     old = emulator.now_ms() - 60_000
-    chain = Tries(task, "sync", start_grace=0.2)
+    attempts = Tries(task, "sync", start_grace=0.2)
     # The state lags behind: the look around sees a task at rest.
     from airflow_provider_fdi.runs import verdict
 
@@ -492,7 +492,7 @@ def test_a_start_refused_by_a_row_is_made_again_when_the_run_in_its_way_is_over(
     try:
         verdict.is_executing = lambda *args: False  # type: ignore[assignment]
         emulator.add_run(task, execute_status="RUNNING", dispatch_time=old, start_time=old)
-        trial = Background(chain.run)
+        trial = Background(attempts.run)
         eventually(lambda: emulator.runs_refused(task))
     finally:
         verdict.is_executing = seen

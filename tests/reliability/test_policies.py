@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_fdi.compat import AirflowSkipException
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import (
     FdiDataGateFailed,
@@ -15,7 +16,6 @@ from airflow_provider_fdi.exceptions import (
     FdiTriggerEventError,
 )
 from airflow_provider_fdi.runs.start import FdiStartError
-from airflow_provider_fdi.version_compat import AirflowSkipException
 from tests.reliability.tries import Background, Slice, Tries, eventually
 
 MakeTries = Callable[..., Tries]
@@ -79,10 +79,10 @@ def test_a_run_that_only_the_log_shows_is_waited_for_without_a_round_over_the_wo
 
     by_state = verdict.is_executing
     monkeypatch.setattr(verdict, "is_executing", lambda task, runs=(): bool(runs) and by_state(task, runs))
-    chain = tries()
-    trial = Background(chain.run)
+    attempts = tries()
+    trial = Background(attempts.run)
     eventually(lambda: emulator.journal_counts().get("ListMonitorLog", 0) >= 6)
-    assert len(chain.slices) <= 2  # the worker, and one wait in the triggerer
+    assert len(attempts.slices) <= 2  # the worker, and one wait in the triggerer
     assert emulator.runs_started(task) == []
     emulator.release(task)
 
@@ -122,11 +122,11 @@ def test_a_failed_run_fails_the_try_and_the_next_one_starts_a_new_run(
     emulator: FdiEmulator, task: str, tries: MakeTries
 ) -> None:
     emulator.script(task, {"outcome": "ERROR", "duration_ms": 50}, {"duration_ms": 50})
-    chain = tries()
+    attempts = tries()
     with pytest.raises(FdiRunFailed):
-        chain.run()
+        attempts.run()
 
-    result = chain.run()
+    result = attempts.run()
 
     started = ids_of(emulator.runs_started(task))
     assert len(started) == 2 and result["fdi_run_id"] == started[1]
@@ -167,36 +167,36 @@ def test_the_run_stands_in_xcom_also_when_it_failed(
     emulator: FdiEmulator, task: str, tries: MakeTries
 ) -> None:
     emulator.script(task, outcome="ERROR", duration_ms=50, rows=2)
-    chain = tries()
+    attempts = tries()
     with pytest.raises(FdiRunFailed):
-        chain.run()
+        attempts.run()
 
     run_id = emulator.runs_started(task)[0]["run_id"]
-    assert chain.xcoms["fdi_run_id"] == run_id
-    assert run_id in chain.xcoms["fdi_run_link"]
-    assert task in chain.xcoms["fdi_task_link"]
-    assert chain.xcoms["fdi_run"]["status"] == "ERROR"
-    assert chain.xcoms["fdi_run"]["rows"] == 2
+    assert attempts.xcoms["fdi_run_id"] == run_id
+    assert run_id in attempts.xcoms["fdi_run_link"]
+    assert task in attempts.xcoms["fdi_task_link"]
+    assert attempts.xcoms["fdi_run"]["status"] == "ERROR"
+    assert attempts.xcoms["fdi_run"]["rows"] == 2
 
 
 def test_run_id_and_links_are_there_while_the_run_goes_on(
     emulator: FdiEmulator, task: str, tries: MakeTries
 ) -> None:
     emulator.script(task, hold=True)
-    chain = tries()
-    trial = Background(chain.run)
-    run_id = eventually(lambda: chain.ti is not None and chain.xcoms.get("fdi_run_id"))
+    attempts = tries()
+    trial = Background(attempts.run)
+    run_id = eventually(lambda: attempts.ti is not None and attempts.xcoms.get("fdi_run_id"))
 
     assert trial.alive
-    assert run_id in chain.xcoms["fdi_run_link"]
+    assert run_id in attempts.xcoms["fdi_run_link"]
     emulator.release(task)
     trial.result()
 
 
 def test_a_status_that_is_not_known_is_no_success(emulator: FdiEmulator, task: str, tries: MakeTries) -> None:
-    chain = tries()
+    attempts = tries()
     emulator.script(task, hold=True)
-    trial = Background(chain.run)
+    trial = Background(attempts.run)
     eventually(lambda: emulator.runs_started(task))
     row = {
         "id": emulator.runs_started(task)[0]["run_id"],
@@ -228,11 +228,11 @@ def test_a_gate_fails_the_try_and_the_next_one_starts_a_new_run(
 ) -> None:
     good = {"duration_ms": 50, "rows": 9}
     emulator.script(task, {"duration_ms": 50, "rows": 5, "dirty_rows": 2}, good)
-    chain = tries(**gate)
+    attempts = tries(**gate)
     with pytest.raises(FdiDataGateFailed, match=words):
-        chain.run()
+        attempts.run()
 
-    result = chain.run()
+    result = attempts.run()
 
     started = ids_of(emulator.runs_started(task))
     assert len(started) == 2
@@ -246,10 +246,10 @@ def test_a_gate_that_is_met_passes(tries: MakeTries) -> None:
 def test_an_empty_run_skips_if_so_told(emulator: FdiEmulator, task: str, tries: MakeTries) -> None:
     emulator.script(task, duration_ms=50, rows=0)
 
-    chain = tries(skip_if_empty=True, min_rows=1)
+    attempts = tries(skip_if_empty=True, min_rows=1)
     with pytest.raises(AirflowSkipException, match="no rows"):
-        chain.run()
-    assert chain.xcoms["fdi_run"]["rows"] == 0
+        attempts.run()
+    assert attempts.xcoms["fdi_run"]["rows"] == 0
 
 
 # --- chains of tries -------------------------------------------------------------------------------
@@ -258,10 +258,10 @@ def test_an_empty_run_skips_if_so_told(emulator: FdiEmulator, task: str, tries: 
 def test_a_success_that_was_not_recorded_is_taken_by_the_next_try(
     emulator: FdiEmulator, task: str, tries: MakeTries
 ) -> None:
-    chain = tries()
-    first = chain.run()
+    attempts = tries()
+    first = attempts.run()
 
-    assert chain.run()["fdi_run_id"] == first["fdi_run_id"]
+    assert attempts.run()["fdi_run_id"] == first["fdi_run_id"]
     assert len(emulator.runs_started(task)) == 1
 
 
@@ -269,10 +269,10 @@ def test_a_run_that_goes_on_is_joined_by_the_next_try_as_ours(
     emulator: FdiEmulator, task: str, tries: MakeTries
 ) -> None:
     emulator.script(task, hold=True)
-    chain = tries()
-    first = Background(chain.run)
-    run_id = eventually(lambda: (chain.record or {}).get("run_id"))
-    store = chain.store
+    attempts = tries()
+    first = Background(attempts.run)
+    run_id = eventually(lambda: (attempts.record or {}).get("run_id"))
+    store = attempts.store
     second = tries(store=store)
     second.number = 1
     trial = Background(second.run)
@@ -289,37 +289,37 @@ def test_a_run_that_goes_on_is_joined_by_the_next_try_as_ours(
 def test_a_refusal_is_not_absorbed_because_another_task_s_record_is_in_hand(
     emulator: FdiEmulator, task: str, tries: MakeTries
 ) -> None:
-    chain = tries()
-    chain.run()
-    chain.clear()
-    chain.options |= {"fdi_task_id": emulator.add_task("other"), "start_if_stopped": True}
+    attempts = tries()
+    attempts.run()
+    attempts.clear()
+    attempts.options |= {"fdi_task_id": emulator.add_task("other"), "start_if_stopped": True}
 
     with pytest.raises(FdiStartError, match=r"cannot be started: FDI\.3083"):
-        chain.run()
+        attempts.run()
     assert emulator.journal_counts()["BatchStartOrStopTasks"] == 1
 
 
 def test_clearing_a_succeeded_task_starts_a_new_run(
     emulator: FdiEmulator, task: str, tries: MakeTries
 ) -> None:
-    chain = tries()
-    first = chain.run()
-    chain.clear()
+    attempts = tries()
+    first = attempts.run()
+    attempts.clear()
 
-    assert chain.run()["fdi_run_id"] != first["fdi_run_id"]
+    assert attempts.run()["fdi_run_id"] != first["fdi_run_id"]
     assert len(emulator.runs_started(task)) == 2
 
 
 def test_clearing_long_after_the_log_forgot_the_run_starts_a_new_one(
     emulator: FdiEmulator, task: str, tries: MakeTries
 ) -> None:
-    chain = tries(poll_failure_timeout=0.5)
-    chain.run()
-    gone = chain.record | {"run_id": "0" * 32}
-    chain.store.set("fdi_run", gone)  # type: ignore[union-attr]
-    chain.clear()
+    attempts = tries(poll_failure_timeout=0.5)
+    attempts.run()
+    gone = attempts.record | {"run_id": "0" * 32}
+    attempts.store.set("fdi_run", gone)  # type: ignore[union-attr]
+    attempts.clear()
 
-    chain.run()
+    attempts.run()
 
     assert len(emulator.runs_started(task)) == 2
 
@@ -327,7 +327,7 @@ def test_clearing_long_after_the_log_forgot_the_run_starts_a_new_one(
 def cleared(tries: MakeTries, **options: Any) -> tuple[Tries, str]:
     """A task instance that was cleared while its run went on, or a joined one, and the id of that run."""
     before = tries(mode="deferrable", **options)
-    before.until_deferred("ended")
+    before.until_deferred("run_ends")
     after = tries(store=before.store, **options)
     after.number = before.number
     after.clear()
@@ -363,7 +363,7 @@ def test_clearing_leaves_a_joined_run_going(
 ) -> None:
     again, joined = cleared(tries, if_running="join")
     trial = Background(again.run)
-    eventually(lambda: again.record["chain"] == again.max_tries)
+    eventually(lambda: again.record["clear_generation"] == again.max_tries)
     emulator.release(task)
 
     assert joined == another
@@ -375,11 +375,11 @@ def test_a_run_cancelled_by_a_kill_is_started_afresh_in_the_same_try(
     emulator: FdiEmulator, task: str, tries: MakeTries
 ) -> None:
     emulator.script(task, {"outcome": "CANCELLED", "duration_ms": 50}, {"duration_ms": 50})
-    chain = tries()
+    attempts = tries()
     with pytest.raises(FdiRunFailed, match="CANCELLED"):
-        chain.run()
+        attempts.run()
 
-    result = chain.run()
+    result = attempts.run()
 
     assert result["status"] == "SUCCESS"
     assert len(emulator.runs_started(task)) == 2
@@ -391,7 +391,7 @@ def test_a_termination_that_lands_after_the_next_try_looked_is_no_failure_of_it(
     emulator.script(task, {"hold": True}, {"duration_ms": 50})
     # Killed: it does nothing more once the next try has begun.
     killed = tries(mode="deferrable")
-    killed.until_deferred("ended")
+    killed.until_deferred("run_ends")
     second = tries(store=killed.store)
     second.number = 1
     trial = Background(second.run)
@@ -408,23 +408,23 @@ def test_an_old_intent_never_takes_a_later_run_of_another_for_ours(
     emulator: FdiEmulator, task: str, tries: MakeTries
 ) -> None:
     # The start was lost with its process. Long after, when the next try comes, another's run is in progress.
-    chain = tries(if_running="fail")
+    attempts = tries(if_running="fail")
     old = emulator.now_ms() - 600_000
-    chain.store.set(  # type: ignore[union-attr]
+    attempts.store.set(  # type: ignore[union-attr]
         "fdi_run",
         {
             "fdi_task_id": task,
-            "chain": chain.max_tries,
+            "clear_generation": attempts.max_tries,
             "try_number": 1,
             "intent_time": old,
             "deadline": old + 2_000,
         },
     )
-    chain.number = 1
+    attempts.number = 1
     another = emulator.add_run(task, execute_status="RUNNING")
 
     with pytest.raises(FdiTaskBusy, match=another):
-        chain.run()
+        attempts.run()
 
 
 def test_mapped_tasks_keep_apart(emulator: FdiEmulator, tries: MakeTries) -> None:
@@ -448,11 +448,11 @@ def test_mapped_tasks_on_one_fdi_task_run_one_after_the_other(
 def test_not_durable_means_that_nothing_is_remembered(
     emulator: FdiEmulator, task: str, tries: MakeTries
 ) -> None:
-    chain = tries(durable=False)
-    chain.run()
-    chain.run()
+    attempts = tries(durable=False)
+    attempts.run()
+    attempts.run()
 
-    assert chain.record is None
+    assert attempts.record is None
     assert len(emulator.runs_started(task)) == 2
 
 
@@ -484,9 +484,9 @@ def test_without_a_store_a_deferral_carries_the_run(emulator: FdiEmulator, task:
 
 def test_the_service_may_be_gone_for_a_while(emulator: FdiEmulator, task: str, tries: MakeTries) -> None:
     emulator.script(task, hold=True)
-    chain = tries()
-    trial = Background(chain.run)
-    eventually(lambda: chain.ti is not None and chain.xcoms.get("fdi_run_id"))
+    attempts = tries()
+    trial = Background(attempts.run)
+    eventually(lambda: attempts.ti is not None and attempts.xcoms.get("fdi_run_id"))
     emulator.fault("reset_before", operation="ListMonitorLog", times=None)
     struck = len(emulator.journal("ListMonitorLog"))
     # More than one call of the client with all its attempts fails.
@@ -505,28 +505,28 @@ def test_a_service_that_stays_away_fails_the_try_with_its_last_error(
     from airflow_provider_fdi.client.errors import FdiServerError
 
     emulator.script(task, hold=True)
-    chain = tries(poll_failure_timeout=0.5)
-    trial = Background(chain.run)
-    eventually(lambda: chain.ti is not None and chain.xcoms.get("fdi_run_id"))
+    attempts = tries(poll_failure_timeout=0.5)
+    trial = Background(attempts.run)
+    eventually(lambda: attempts.ti is not None and attempts.xcoms.get("fdi_run_id"))
     emulator.fault("status", operation="ListMonitorLog", times=None, status=503)
 
     with pytest.raises((FdiServerError, FdiTriggerEventError), match="503"):
         trial.result()
     emulator.clear_faults()
     emulator.release(task)
-    assert chain.run()["status"] == "SUCCESS"
+    assert attempts.run()["status"] == "SUCCESS"
     assert len(emulator.runs_started(task)) == 1
 
 
 def test_a_service_that_goes_away_between_trigger_and_worker_fails_nothing(
     emulator: FdiEmulator, task: str
 ) -> None:
-    chain = Tries(task, "deferrable")
-    now = chain.step(chain.until_deferred("ended"))
+    attempts = Tries(task, "deferrable")
+    now = attempts.step(attempts.until_deferred("run_ends"))
     assert isinstance(now, Slice) and now.kind == "resume"
     emulator.fault("reset_before", operation="ListMonitorLog", times=7)
 
-    result = chain.step(now)
+    result = attempts.step(now)
 
     assert isinstance(result, dict) and result["status"] == "SUCCESS"
 
@@ -535,11 +535,11 @@ def test_a_service_that_goes_away_between_trigger_and_worker_fails_nothing(
     "event", [None, "failed", "success", {}, {"status": "done"}, ["ready"]], ids=lambda event: str(event)
 )
 def test_an_event_that_is_not_known_is_no_success(task: str, emulator: FdiEmulator, event: Any) -> None:
-    chain = Tries(task, "deferrable")
-    chain.until_deferred()
+    attempts = Tries(task, "deferrable")
+    attempts.until_deferred()
 
     with pytest.raises(FdiTriggerEventError):
-        chain.step(Slice("resume", method="execute_complete", event=event))
+        attempts.step(Slice("resume", method="execute_complete", event=event))
 
 
 def test_nothing_secret_travels_with_a_deferral(emulator: FdiEmulator, task: str) -> None:

@@ -16,11 +16,11 @@ import pytest
 from airflow_provider_fdi import termination
 from airflow_provider_fdi.client.client import FdiClient
 from airflow_provider_fdi.client.models import ExecuteStatus, Listing
+from airflow_provider_fdi.compat import AirflowTaskTimeout
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiRunFailed, FdiTimeout
 from airflow_provider_fdi.runs.start import FdiStartError
-from airflow_provider_fdi.triggers import fdi as triggers
-from airflow_provider_fdi.version_compat import AirflowTaskTimeout
+from airflow_provider_fdi.triggers import wait as triggers
 from tests.reliability.tries import Background, Slice, Tries, eventually, plain
 from tests.taskinstance import ON_AIRFLOW_2, TaskInstance
 
@@ -55,10 +55,10 @@ def waiting(task: str, emulator: FdiEmulator) -> Callable[..., tuple[Tries, Back
     """A synchronous try that waits for the end of its run."""
 
     def start(**options: Any) -> tuple[Tries, Background]:
-        chain = Tries(task, "sync", **options)
-        trial = Background(chain.run)
-        eventually(lambda: chain.ti is not None and chain.xcoms.get("fdi_run_id"))
-        return chain, trial
+        attempts = Tries(task, "sync", **options)
+        trial = Background(attempts.run)
+        eventually(lambda: attempts.ti is not None and attempts.xcoms.get("fdi_run_id"))
+        return attempts, trial
 
     return start
 
@@ -66,8 +66,8 @@ def waiting(task: str, emulator: FdiEmulator) -> Callable[..., tuple[Tries, Back
 def test_a_kill_terminates_our_run(
     emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
 ) -> None:
-    chain, trial = waiting()
-    kill_by_user(chain)
+    attempts, trial = waiting()
+    kill_by_user(attempts)
 
     assert status_of(emulator, task) == "CANCELLED"
     with pytest.raises(FdiRunFailed):
@@ -79,8 +79,8 @@ def test_a_kill_terminates_our_run_whatever_time_the_log_is_filtered_by(
     emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]], field: str
 ) -> None:
     emulator.switch(begin_time_filters=field)
-    chain, trial = waiting()
-    kill_by_user(chain)
+    attempts, trial = waiting()
+    kill_by_user(attempts)
 
     assert status_of(emulator, task) == "CANCELLED"
     with pytest.raises(FdiRunFailed):
@@ -91,8 +91,8 @@ def test_a_kill_leaves_a_joined_run_alone(
     emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
 ) -> None:
     emulator.add_run(task, execute_status="RUNNING")
-    chain, trial = waiting(if_running="join")
-    kill_by_user(chain)
+    attempts, trial = waiting(if_running="join")
+    kill_by_user(attempts)
 
     assert terminations(emulator) == 0
     emulator.release(task)
@@ -101,10 +101,10 @@ def test_a_kill_leaves_a_joined_run_alone(
 
 def test_a_kill_leaves_the_run_alone_that_is_waited_for(emulator: FdiEmulator, task: str) -> None:
     emulator.add_run(task, execute_status="RUNNING")
-    chain = Tries(task, "sync")
-    trial = Background(chain.run)
+    attempts = Tries(task, "sync")
+    trial = Background(attempts.run)
     eventually(lambda: emulator.journal_counts().get("ListTasks", 0) >= 2)
-    kill_by_user(chain)
+    kill_by_user(attempts)
 
     assert terminations(emulator) == 0
     emulator.script(task, duration_ms=10)
@@ -116,10 +116,10 @@ def test_a_kill_leaves_the_run_alone_that_is_waited_for(emulator: FdiEmulator, t
 
 def test_a_kill_leaves_the_run_of_another_alone_that_followed_ours(emulator: FdiEmulator, task: str) -> None:
     emulator.script(task, duration_ms=0)
-    chain = Tries(task, "sync")
-    chain.run()
+    attempts = Tries(task, "sync")
+    attempts.run()
     emulator.add_run(task, execute_status="RUNNING")
-    kill_by_user(chain)
+    kill_by_user(attempts)
 
     assert terminations(emulator) == 0
 
@@ -127,11 +127,13 @@ def test_a_kill_leaves_the_run_of_another_alone_that_followed_ours(emulator: Fdi
 def test_a_kill_leaves_the_run_of_an_execution_alone_that_was_cleared(
     emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
 ) -> None:
-    chain, trial = waiting()
-    operator = chain.operator
+    attempts, trial = waiting()
+    operator = attempts.operator
     # The record in hand is still that of the cleared execution.
-    operator._chain += 2  # type: ignore[union-attr]
-    kill_by_user(chain)
+    execution = operator._execution  # type: ignore[union-attr]
+    assert execution is not None
+    execution.clear_generation += 2
+    kill_by_user(attempts)
 
     assert terminations(emulator) == 0
     emulator.release(task)
@@ -144,14 +146,14 @@ def test_a_kill_that_takes_too_long_says_so(
     waiting: Callable[..., tuple[Tries, Background]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from airflow_provider_fdi.operators import fdi
+    from airflow_provider_fdi.operators import execution, run
 
-    chain, trial = waiting()
+    attempts, trial = waiting()
     said: list[str] = []
-    monkeypatch.setattr(fdi, "KILL_TIMEOUT", 0.05)
-    monkeypatch.setattr(type(chain.operator), "_terminate_quietly", lambda *_: time.sleep(1))
-    monkeypatch.setattr(chain.operator.log, "error", lambda text, *args: said.append(text % args))  # type: ignore[union-attr]
-    kill_by_user(chain)
+    monkeypatch.setattr(run, "KILL_TIMEOUT", 0.05)
+    monkeypatch.setattr(execution.RunExecution, "terminate_quietly", lambda *_: time.sleep(1))
+    monkeypatch.setattr(attempts.operator.log, "error", lambda text, *args: said.append(text % args))  # type: ignore[union-attr]
+    kill_by_user(attempts)
 
     assert said == [f"Terminating the run of FDI task {task} takes longer than 0.05 s; it may go on"]
     emulator.release(task)
@@ -161,8 +163,8 @@ def test_a_kill_that_takes_too_long_says_so(
 def test_a_kill_without_terminate_on_kill_terminates_nothing(
     emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
 ) -> None:
-    chain, trial = waiting(terminate_on_kill=False)
-    kill_by_user(chain)
+    attempts, trial = waiting(terminate_on_kill=False)
+    kill_by_user(attempts)
 
     assert terminations(emulator) == 0
     emulator.release(task)
@@ -171,10 +173,10 @@ def test_a_kill_without_terminate_on_kill_terminates_nothing(
 
 def test_a_kill_before_the_run_is_in_the_log_looks_for_it(emulator: FdiEmulator, task: str) -> None:
     emulator.script(task, hold=True, log_delay_ms=700)
-    chain = Tries(task, "sync", start_grace=5)
-    trial = Background(chain.run)
+    attempts = Tries(task, "sync", start_grace=5)
+    trial = Background(attempts.run)
     eventually(lambda: emulator.runs_started(task))
-    kill_by_user(chain)
+    kill_by_user(attempts)
 
     assert status_of(emulator, task) == "CANCELLED"
     with pytest.raises(FdiRunFailed):
@@ -184,11 +186,11 @@ def test_a_kill_before_the_run_is_in_the_log_looks_for_it(emulator: FdiEmulator,
 def test_a_kill_that_finds_the_run_just_over_says_nothing_was_terminated(
     emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
 ) -> None:
-    from airflow_provider_fdi.runs.record import RunRecord
+    from airflow_provider_fdi.runs.state import RunRecord
     from airflow_provider_fdi.runs.stop import terminate_own_run
 
-    chain, trial = waiting(poll_interval=2)
-    client = chain.operator.client  # type: ignore[union-attr]
+    attempts, trial = waiting(poll_interval=2)
+    client = attempts.operator.client  # type: ignore[union-attr]
     terminate = client.terminate_task
 
     def too_late(*args: Any, **kwargs: Any) -> None:
@@ -196,7 +198,7 @@ def test_a_kill_that_finds_the_run_just_over_says_nothing_was_terminated(
         terminate(*args, **kwargs)  # is refused: FDI.3027
 
     client.terminate_task = too_late
-    assert terminate_own_run(client, RunRecord.from_json(chain.record)) is None
+    assert terminate_own_run(client, RunRecord.from_json(attempts.record)) is None
     trial.result()
 
 
@@ -204,15 +206,15 @@ def test_a_kill_that_finds_the_run_just_over_says_nothing_was_terminated(
 def test_a_termination_whose_answer_is_lost_is_settled_by_looking(
     emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]], kind: str
 ) -> None:
-    from airflow_provider_fdi.runs.record import RunRecord
+    from airflow_provider_fdi.runs.state import RunRecord
     from airflow_provider_fdi.runs.stop import terminate_own_run
 
-    chain, trial = waiting()
+    attempts, trial = waiting()
     emulator.fault(kind, operation="StopTask")
 
-    run_id = terminate_own_run(chain.operator.client, RunRecord.from_json(chain.record))  # type: ignore[union-attr]
+    run_id = terminate_own_run(attempts.operator.client, RunRecord.from_json(attempts.record))  # type: ignore[union-attr]
 
-    assert run_id == chain.xcoms["fdi_run_id"]
+    assert run_id == attempts.xcoms["fdi_run_id"]
     assert terminations(emulator) == 1
     with pytest.raises(FdiRunFailed):
         trial.result()
@@ -221,9 +223,9 @@ def test_a_termination_whose_answer_is_lost_is_settled_by_looking(
 def test_a_termination_that_was_not_carried_out_is_asked_for_again(
     emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
 ) -> None:
-    chain, trial = waiting()
+    attempts, trial = waiting()
     emulator.fault("reset_before", operation="StopTask")
-    kill_by_user(chain)
+    kill_by_user(attempts)
 
     assert status_of(emulator, task) == "CANCELLED"
     with pytest.raises(FdiRunFailed):
@@ -233,7 +235,7 @@ def test_a_termination_that_was_not_carried_out_is_asked_for_again(
 def test_a_run_that_has_yet_to_start_is_terminated(
     emulator: FdiEmulator, waiting: Callable[..., tuple[Tries, Background]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chain, trial = waiting()
+    attempts, trial = waiting()
     list_runs = FdiClient.list_runs
 
     def unstarted(self: FdiClient, *args: Any, **filters: Any) -> Any:
@@ -243,7 +245,7 @@ def test_a_run_that_has_yet_to_start_is_terminated(
         return Listing(tuple(late), rows.total, rows.server_time)
 
     monkeypatch.setattr(FdiClient, "list_runs", unstarted)
-    kill_by_user(chain)
+    kill_by_user(attempts)
 
     assert terminations(emulator) == 1
     with pytest.raises(FdiRunFailed):
@@ -257,8 +259,8 @@ def test_a_run_that_has_yet_to_start_is_terminated(
 def test_a_task_that_a_user_ends_has_its_run_terminated(
     emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]], state: str
 ) -> None:
-    chain, trial = waiting()
-    kill_by_user(chain, state)
+    attempts, trial = waiting()
+    kill_by_user(attempts, state)
 
     assert status_of(emulator, task) == "CANCELLED"
     with pytest.raises(FdiRunFailed):
@@ -275,13 +277,13 @@ def test_a_try_that_nobody_wanted_ended_leaves_its_run_going_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
     state: str,
 ) -> None:
-    chain, trial = waiting()
+    attempts, trial = waiting()
     said: list[str] = []
-    monkeypatch.setattr(chain.operator.log, "warning", lambda text, *args: said.append(text % args))  # type: ignore[union-attr]
-    kill_by_user(chain, state)
+    monkeypatch.setattr(attempts.operator.log, "warning", lambda text, *args: said.append(text % args))  # type: ignore[union-attr]
+    kill_by_user(attempts, state)
 
     assert terminations(emulator) == 0
-    assert said[0].startswith(f"Run {chain.xcoms['fdi_run_id']} of FDI task {task} goes on: ")
+    assert said[0].startswith(f"Run {attempts.xcoms['fdi_run_id']} of FDI task {task} goes on: ")
     assert "To end it, use FdiTerminateRunOperator or the console" in said[0]
     emulator.release(task)
     assert trial.result()["status"] == "SUCCESS"
@@ -293,11 +295,11 @@ def test_a_run_goes_on_when_airflow_does_not_answer(
     waiting: Callable[..., tuple[Tries, Background]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    chain, trial = waiting()
+    attempts, trial = waiting()
     answered = threading.Event()
     monkeypatch.setattr(termination, "task_instance_state", lambda _: answered.wait(10) and "failed")
     began = time.monotonic()
-    chain.operator.on_kill()  # type: ignore[union-attr]
+    attempts.operator.on_kill()  # type: ignore[union-attr]
 
     assert time.monotonic() - began < 5
     answered.set()
@@ -312,13 +314,13 @@ def test_a_run_goes_on_when_airflow_answers_with_an_error(
     waiting: Callable[..., tuple[Tries, Background]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    chain, trial = waiting()
+    attempts, trial = waiting()
 
     def refuse(_: Any) -> str:
         raise RuntimeError("the API server is away")
 
     monkeypatch.setattr(termination, "task_instance_state", refuse)
-    chain.operator.on_kill()  # type: ignore[union-attr]
+    attempts.operator.on_kill()  # type: ignore[union-attr]
 
     assert terminations(emulator) == 0
     emulator.release(task)
@@ -344,12 +346,12 @@ def test_a_sleeping_try_asks_airflow_before_its_silence_counts(monkeypatch: pyte
 def test_execution_timeout_terminates_the_run(
     emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
 ) -> None:
-    chain, trial = waiting()
+    attempts, trial = waiting()
     try:
         raise AirflowTaskTimeout
     except AirflowTaskTimeout:
         # As Airflow calls it: while it handles the exception, the task instance is running.
-        chain.operator.on_kill()  # type: ignore[union-attr]
+        attempts.operator.on_kill()  # type: ignore[union-attr]
 
     assert status_of(emulator, task) == "CANCELLED"
     with pytest.raises(FdiRunFailed):
@@ -360,13 +362,13 @@ def test_an_ended_try_stores_nothing_any_more(
     emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
 ) -> None:
     emulator.script(task, hold=True, log_delay_ms=500)
-    chain = Tries(task, "sync", start_grace=5)
-    trial = Background(chain.run)
+    attempts = Tries(task, "sync", start_grace=5)
+    trial = Background(attempts.run)
     eventually(lambda: emulator.runs_started(task))
-    kill_by_user(chain, "running")
-    eventually(lambda: chain.xcoms.get("fdi_run_id"))
+    kill_by_user(attempts, "running")
+    eventually(lambda: attempts.xcoms.get("fdi_run_id"))
 
-    assert chain.record["run_id"] is None
+    assert attempts.record["run_id"] is None
     emulator.release(task)
     assert trial.result()["status"] == "SUCCESS"
 
@@ -374,9 +376,9 @@ def test_an_ended_try_stores_nothing_any_more(
 def test_a_second_signal_does_not_begin_anew(
     emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
 ) -> None:
-    chain, trial = waiting()
-    kill_by_user(chain, "running")
-    kill_by_user(chain, "failed")
+    attempts, trial = waiting()
+    kill_by_user(attempts, "running")
+    kill_by_user(attempts, "failed")
 
     assert terminations(emulator) == 0
     emulator.release(task)
@@ -389,10 +391,10 @@ def test_a_second_signal_does_not_begin_anew(
 def kill(now: Slice, state: str | None, monkeypatch: pytest.MonkeyPatch, seconds: float = 0.3) -> None:
     """Run a trigger for a moment, then end it as a triggerer does: cancelled, `on_kill`, cancelled again."""
 
-    async def told(_: Any) -> str | None:
+    async def reported(_: Any) -> str | None:
         return state
 
-    monkeypatch.setattr(triggers, "task_instance_state_async", told)
+    monkeypatch.setattr(triggers, "task_instance_state_async", reported)
 
     async def play() -> None:
         module, _, name = now.path.rpartition(".")
@@ -420,7 +422,7 @@ def kill(now: Slice, state: str | None, monkeypatch: pytest.MonkeyPatch, seconds
 def test_a_task_that_a_user_ends_while_deferred_has_its_run_terminated(
     emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
-    now = Tries(task, "deferrable").until_deferred("ended")
+    now = Tries(task, "deferrable").until_deferred("run_ends")
     began = time.monotonic()
     kill(now, state, monkeypatch)
 
@@ -432,7 +434,7 @@ def test_a_task_marked_failed_while_its_run_is_looked_for_has_it_terminated(
     emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emulator.script(task, hold=True, log_delay_ms=1200)
-    now = Tries(task, "deferrable", start_grace=5).until_deferred("located")
+    now = Tries(task, "deferrable", start_grace=5).until_deferred("run_appears")
     kill(now, "failed", monkeypatch, seconds=0.1)
 
     assert status_of(emulator, task) == "CANCELLED"
@@ -442,7 +444,7 @@ def test_a_task_marked_failed_while_its_run_is_looked_for_has_it_terminated(
 def test_a_trigger_that_another_took_over_terminates_nothing(
     emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch, state: str | None
 ) -> None:
-    kill(Tries(task, "deferrable").until_deferred("ended"), state, monkeypatch, seconds=0.1)
+    kill(Tries(task, "deferrable").until_deferred("run_ends"), state, monkeypatch, seconds=0.1)
 
     assert terminations(emulator) == 0
 
@@ -451,7 +453,7 @@ def test_a_trigger_that_another_took_over_terminates_nothing(
 def test_a_task_that_was_cleared_and_scheduled_again_has_its_run_terminated(
     emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
-    kill(Tries(task, "deferrable").until_deferred("ended"), state, monkeypatch, seconds=0.1)
+    kill(Tries(task, "deferrable").until_deferred("run_ends"), state, monkeypatch, seconds=0.1)
 
     assert status_of(emulator, task) == "CANCELLED"
 
@@ -460,7 +462,7 @@ def test_a_task_that_was_cleared_and_scheduled_again_has_its_run_terminated(
 def test_a_task_that_another_triggerer_resumed_at_the_runs_end_has_nothing_terminated(
     emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
-    now = Tries(task, "deferrable").until_deferred("ended")
+    now = Tries(task, "deferrable").until_deferred("run_ends")
     emulator.release(task)
     emulator.add_run(task, execute_status="RUNNING")
     kill(now, state, monkeypatch, seconds=0.1)
@@ -473,7 +475,7 @@ def test_a_task_that_another_triggerer_resumed_when_the_run_appeared_has_nothing
     emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     emulator.script(task, hold=True, log_delay_ms=1200)
-    now = Tries(task, "deferrable", start_grace=5).until_deferred("located")
+    now = Tries(task, "deferrable", start_grace=5).until_deferred("run_appears")
     kill(now, state, monkeypatch, seconds=0.1)
 
     assert terminations(emulator) == 0
@@ -483,8 +485,8 @@ def test_a_joined_run_is_not_terminated_while_deferred(
     emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emulator.add_run(task, execute_status="RUNNING")
-    chain = Tries(task, "deferrable", if_running="join")
-    kill(chain.until_deferred("ended"), "failed", monkeypatch, seconds=0.1)
+    attempts = Tries(task, "deferrable", if_running="join")
+    kill(attempts.until_deferred("run_ends"), "failed", monkeypatch, seconds=0.1)
 
     assert terminations(emulator) == 0
 
@@ -493,7 +495,7 @@ def test_another_run_that_is_waited_for_is_not_terminated_while_deferred(
     emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emulator.add_run(task, execute_status="RUNNING")
-    kill(Tries(task, "deferrable").until_deferred("idle"), "failed", monkeypatch, seconds=0.1)
+    kill(Tries(task, "deferrable").until_deferred("task_idle"), "failed", monkeypatch, seconds=0.1)
 
     assert terminations(emulator) == 0
 
@@ -501,14 +503,14 @@ def test_another_run_that_is_waited_for_is_not_terminated_while_deferred(
 def test_without_terminate_on_kill_nothing_is_terminated_while_deferred(
     emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chain = Tries(task, "deferrable", terminate_on_kill=False)
-    kill(chain.until_deferred("ended"), "failed", monkeypatch, seconds=0.1)
+    attempts = Tries(task, "deferrable", terminate_on_kill=False)
+    kill(attempts.until_deferred("run_ends"), "failed", monkeypatch, seconds=0.1)
 
     assert terminations(emulator) == 0
 
 
 def test_a_trigger_that_ends_with_its_triggerer_terminates_nothing(emulator: FdiEmulator, task: str) -> None:
-    now = Tries(task, "deferrable").until_deferred("ended")
+    now = Tries(task, "deferrable").until_deferred("run_ends")
 
     emulator.clear_journal()
 
@@ -531,20 +533,20 @@ def test_a_trigger_that_ends_with_its_triggerer_terminates_nothing(emulator: Fdi
 def test_a_timeout_while_deferred_terminates_the_run_and_fails_the_task(
     emulator: FdiEmulator, task: str
 ) -> None:
-    chain = Tries(task, "deferrable", execution_timeout=timedelta(seconds=1))
+    attempts = Tries(task, "deferrable", execution_timeout=timedelta(seconds=1))
 
     # On Airflow 2 the trigger has done so already.
     with pytest.raises(FdiTimeout, match="No run of ours was" if ON_AIRFLOW_2 else "was terminated"):
-        chain.run()
-    assert chain.slices[-1].event["status"] == "timeout"
+        attempts.run()
+    assert attempts.slices[-1].event["status"] == "timeout"
     assert status_of(emulator, task) == "CANCELLED"
 
 
 def test_the_deadline_counts_from_the_start_of_the_try(emulator: FdiEmulator, task: str) -> None:
-    chain = Tries(task, "deferrable", execution_timeout=timedelta(hours=1))
-    now = chain.until_deferred("ended")
+    attempts = Tries(task, "deferrable", execution_timeout=timedelta(hours=1))
+    now = attempts.until_deferred("run_ends")
 
-    started = chain.ti.start_date.timestamp()  # type: ignore[union-attr]
+    started = attempts.ti.start_date.timestamp()  # type: ignore[union-attr]
     assert now.arguments["deadline"] == pytest.approx(started + 3600, abs=0.01)
 
 
@@ -572,10 +574,10 @@ def test_a_timeout_is_one_also_when_the_run_cannot_be_terminated(emulator: FdiEm
 
 
 def test_a_timeout_while_the_service_is_away_comes_in_time(emulator: FdiEmulator, task: str) -> None:
-    chain = Tries(task, "deferrable", execution_timeout=timedelta(seconds=1))
-    now = chain.until_deferred("ended")
+    attempts = Tries(task, "deferrable", execution_timeout=timedelta(seconds=1))
+    now = attempts.until_deferred("run_ends")
     emulator.fault("reset_before", operation="ListMonitorLog", times=None)
 
-    resumed = chain.step(now)
+    resumed = attempts.step(now)
 
     assert isinstance(resumed, Slice) and resumed.event["status"] == "timeout"

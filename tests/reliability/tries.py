@@ -130,7 +130,7 @@ class Tries:
         """The next try until it is deferred (for a wait of this kind)."""
         now: Slice | Payload = self.begin()
         while isinstance(now, Slice):
-            if now.kind == "trigger" and kind in (None, now.arguments["waits"][0]["until"]):
+            if now.kind == "trigger" and kind in (None, now.arguments["waits"][0]["kind"]):
                 return now
             now = self.step(now)
         raise AssertionError(f"not deferred for {kind}, but ended with {now!r}")

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_fdi.client import FdiClient, RetryPolicy, StaticTokenAuth
+from airflow_provider_fdi.client import Backoff, FdiClient, StaticTokenAuth
 from airflow_provider_fdi.client.errors import (
     FdiAuthError,
     FdiConnectionError,
@@ -23,18 +23,20 @@ from airflow_provider_fdi.client.errors import (
     FdiThrottledError,
 )
 from airflow_provider_fdi.client.models import ExecuteStatus, Run, TaskMonitor
-from airflow_provider_fdi.client.transport import PROCESS_GATE
+from airflow_provider_fdi.client.transport import Gate
 from airflow_provider_fdi.emulator.handle import FdiEmulator
+from airflow_provider_fdi.hooks.fdi import connect as connect_in_trigger
 from airflow_provider_fdi.runs import poller as pollers
-from airflow_provider_fdi.runs.poller import Poller, hints, log_is_late, pages_are_cheaper, shared
-from airflow_provider_fdi.runs.wait import (
-    ACTIVATED,
-    COMPLETED,
-    ENDED,
-    LOCATED,
-    NEWS,
-    VISIBLE,
-    Look,
+from airflow_provider_fdi.runs.poller import Awaited, Poller, SharedPoller, decide, pages_are_cheaper
+from airflow_provider_fdi.runs.waits import (
+    LOG_LAG_MS,
+    AnyRunAppears,
+    RunAppears,
+    RunCompleted,
+    RunEnds,
+    Snapshot,
+    TaskStatusIs,
+    UnreportedRunEnds,
     Wait,
 )
 from tests.waiting import until
@@ -60,9 +62,9 @@ def monitor(status: ExecuteStatus, last: int | None = STARTED) -> TaskMonitor:
     )
 
 
-ended = Wait("t", ENDED, run_id="r", since=STARTED)
-completed = Wait("t", COMPLETED, completed_after=STARTED, statuses=("SUCCESS",))
-news = Wait("t", NEWS, since=STARTED, completed_after=STARTED)
+ended = RunEnds("t", "r", STARTED)
+completed = RunCompleted("t", ("SUCCESS",), STARTED)
+unreported = UnreportedRunEnds("t", STARTED, STARTED)
 
 
 @pytest.mark.parametrize(
@@ -76,24 +78,28 @@ news = Wait("t", NEWS, since=STARTED, completed_after=STARTED)
         pytest.param(ended, monitor(ACTIVE, LATER), None, True, id="the next run has begun"),
         pytest.param(ended, monitor(ACTIVE, LATER), (ACTIVE, LATER), False, id="that was looked at"),
         pytest.param(ended, monitor(ACTIVE, STARTED + 900), None, False, id="times rounded differently"),
-        pytest.param(ended, monitor(ACTIVE, None), None, True, id="no time: the next run cannot be told"),
+        pytest.param(ended, monitor(ACTIVE, None), None, True, id="no time: the next run cannot be reported"),
         pytest.param(completed, monitor(ACTIVE), None, False, id="sensor: a run goes on"),
         pytest.param(completed, monitor(SUCCESS), None, True, id="sensor: over"),
         pytest.param(completed, monitor(SUCCESS), (ACTIVE, STARTED), True, id="sensor: over by now"),
         pytest.param(completed, monitor(SUCCESS), (SUCCESS, STARTED), False, id="sensor: accounted for"),
         pytest.param(completed, monitor(SUCCESS, LATER), (SUCCESS, STARTED), True, id="sensor: over again"),
         pytest.param(completed, monitor(ACTIVE, LATER), (ACTIVE, STARTED), True, id="sensor: back to back"),
-        pytest.param(news, monitor(ACTIVE), None, True, id="events: never looked"),
-        pytest.param(news, monitor(ACTIVE), (ACTIVE, STARTED), False, id="events: nothing new"),
-        pytest.param(news, monitor(SUCCESS), (ACTIVE, STARTED), True, id="events: over"),
-        pytest.param(Wait("t", LOCATED), monitor(ACTIVE), (ACTIVE, STARTED), True, id="row not there yet"),
-        pytest.param(Wait("t", VISIBLE), monitor(SUCCESS), None, True, id="run not visible yet"),
+        pytest.param(unreported, monitor(ACTIVE), None, True, id="events: never looked"),
+        pytest.param(unreported, monitor(ACTIVE), (ACTIVE, STARTED), False, id="events: nothing new"),
+        pytest.param(unreported, monitor(SUCCESS), (ACTIVE, STARTED), True, id="events: over"),
+        pytest.param(
+            RunAppears("t", STARTED, LATER), monitor(ACTIVE), (ACTIVE, STARTED), True, id="row not there yet"
+        ),
+        pytest.param(
+            AnyRunAppears("t", STARTED, LATER), monitor(SUCCESS), None, True, id="run not visible yet"
+        ),
     ],
 )
 def test_the_log_is_read_where_a_page_hints_at_an_end(
     wait: Wait, row: TaskMonitor, seen: tuple[ExecuteStatus, int | None] | None, expected: bool
 ) -> None:
-    assert hints(wait, row, seen) is expected
+    assert wait.hinted_by(row, seen) is expected
 
 
 def run_row(status: str, start: int) -> Run:
@@ -113,19 +119,19 @@ def run_row(status: str, start: int) -> Run:
 def test_a_log_that_is_behind_the_state_is_read_again(
     runs: tuple[Run, ...], signature: tuple[ExecuteStatus, int | None], late: bool
 ) -> None:
-    assert log_is_late(completed, Look(LATER, runs=runs), signature) is late
+    assert completed.log_is_late(Snapshot(LATER, runs=runs), signature) is late
 
 
 def test_a_row_is_not_looked_for_forever() -> None:
-    now = STARTED + pollers.LOG_LAG_MS + 1
-    assert not log_is_late(completed, Look(now), (SUCCESS, STARTED))
+    now = STARTED + LOG_LAG_MS + 1
+    assert not completed.log_is_late(Snapshot(now), (SUCCESS, STARTED))
 
 
 @pytest.fixture
 def live_waits(monkeypatch: pytest.MonkeyPatch) -> int:
     """How many waits are looked at one by one for the sake of their steps: outside of its own tests, one."""
-    few = pollers.LIVE_WAITS
-    monkeypatch.setattr(pollers, "LIVE_WAITS", 1)
+    few = pollers.FEW_WAITS
+    monkeypatch.setattr(pollers, "FEW_WAITS", 1)
     return few
 
 
@@ -137,7 +143,7 @@ def _pages_for_two(live_waits: int) -> None: ...
 def test_few_waits_are_looked_at_one_by_one_whatever_it_costs(
     live_waits: int, total: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pollers, "LIVE_WAITS", live_waits)
+    monkeypatch.setattr(pollers, "FEW_WAITS", live_waits)
     assert not pages_are_cheaper([(ended, 30.0)] * live_waits, total)
     assert pages_are_cheaper([(ended, 30.0)] * (live_waits + 1), total)
 
@@ -153,7 +159,9 @@ def test_few_waits_are_looked_at_one_by_one_whatever_it_costs(
         pytest.param([(ended, 30.0)] * 2, None, True, id="not known: the first page tells"),
         pytest.param([(ended, 5.0)] + [(ended, 300.0)] * 30, 999, True, id="rare looks count little"),
         pytest.param([(ended, 5.0)] + [(ended, 300.0)] * 30, 2000, False, id="too little for three pages"),
-        pytest.param([(Wait("t", LOCATED), 5.0)] * 100, 10, False, id="pages tell nothing of these"),
+        pytest.param(
+            [(RunAppears("t", STARTED, LATER), 5.0)] * 100, 10, False, id="pages tell nothing of these"
+        ),
     ],
 )
 def test_whichever_costs_fewer_requests_is_chosen(
@@ -165,11 +173,14 @@ def test_whichever_costs_fewer_requests_is_chosen(
 # --- on the emulator ----------------------------------------------------------------------------------------
 
 
+GATE = Gate()
+
+
 @pytest.fixture(autouse=True)
 def _open_gate() -> Iterator[None]:
-    PROCESS_GATE.not_before = 0.0
+    GATE.not_before = 0.0
     yield
-    PROCESS_GATE.not_before = 0.0
+    GATE.not_before = 0.0
 
 
 Connect = Callable[[], Awaitable[FdiClient]]
@@ -181,8 +192,8 @@ def new_client(emulator: FdiEmulator, token: str | None = None) -> FdiClient:
         emulator.project_id,
         emulator.instance_id,
         StaticTokenAuth(token or emulator.token),
-        retry=RetryPolicy(max_attempts=1, budget=0.0, retry_after_cap=600.0),
-        gate=PROCESS_GATE,
+        retry=Backoff(attempts=1, budget=0.0, retry_after_cap=600.0),
+        gate=GATE,
     )
 
 
@@ -203,23 +214,23 @@ def run(
         return new_client(emulator)
 
     async def main() -> Any:
-        async with shared("place", connect or default) as poller:
+        async with SharedPoller("place", connect or default) as poller:
             return await asyncio.wait_for(test(poller), 30)
 
     return asyncio.run(main())
 
 
-def watch(poller: Poller, wait: Wait, interval: float = INTERVAL, **kwargs: Any) -> asyncio.Future[Look]:
+def watch(poller: Poller, wait: Wait, interval: float = INTERVAL, **kwargs: Any) -> asyncio.Future[Snapshot]:
     return poller.watch(wait, poll_interval=interval, **{"poll_failure_timeout": 20.0, **kwargs})
 
 
-def running(emulator: FdiEmulator, task_id: str) -> Wait:
+def running(emulator: FdiEmulator, task_id: str) -> RunEnds:
     """A run of the task goes on; the wait for its end."""
     now = emulator.now_ms()
     run_id = emulator.add_run(
         task_id, execute_status="RUNNING", start_time=now, dispatch_time=now, end_time=None
     )
-    return Wait(task_id, ENDED, run_id=run_id, since=now)
+    return RunEnds(task_id, run_id, now)
 
 
 def held(emulator: FdiEmulator, task_id: str) -> Wait:
@@ -227,15 +238,15 @@ def held(emulator: FdiEmulator, task_id: str) -> Wait:
     with new_client(emulator) as client:
         client.run_task(task_id)
     row = emulator.runs_started(task_id)[-1]
-    return Wait(task_id, ENDED, run_id=row["run_id"], since=row["time"])
+    return RunEnds(task_id, row["run_id"], row["time"])
 
 
 def held_tasks(emulator: FdiEmulator, count: int) -> list[Wait]:
     return [held(emulator, task_id) for task_id in emulator.add_tasks(count, script={"hold": True})]
 
 
-def finished(emulator: FdiEmulator, task_id: str) -> Wait:
-    return Wait(task_id, ENDED, run_id=emulator.add_run(task_id), since=emulator.now_ms())
+def finished(emulator: FdiEmulator, task_id: str) -> RunEnds:
+    return RunEnds(task_id, emulator.add_run(task_id), emulator.now_ms())
 
 
 def counts(emulator: FdiEmulator) -> Counter[str]:
@@ -271,7 +282,7 @@ def test_each_finished_run_costs_one_request_more(fdi_emulator: FdiEmulator) -> 
         for wait in waits[:20]:
             fdi_emulator.release(wait.fdi_task_id)
         looks = await asyncio.gather(*futures[:20])
-        assert {run.execute_status for look in looks for run in look.runs} == {SUCCESS}
+        assert {run.execute_status for snapshot in looks for run in snapshot.runs} == {SUCCESS}
         assert fdi_emulator.journal_counts()["ListMonitorLog"] == 20
         assert not any(future.done() for future in futures[20:])
 
@@ -297,7 +308,7 @@ def test_states_of_tasks_are_told_by_the_pages_alone(fdi_emulator: FdiEmulator) 
     ids = fdi_emulator.add_tasks(3, started=True, schedule=True)
 
     async def test(poller: Poller) -> None:
-        await asyncio.gather(*(watch(poller, Wait(i, ACTIVATED, statuses=("RUNNING",))) for i in ids))
+        await asyncio.gather(*(watch(poller, TaskStatusIs(i, "RUNNING")) for i in ids))
 
     run(fdi_emulator, test)
     assert set(counts(fdi_emulator)) == {"ListMonitorInfos"}
@@ -306,7 +317,7 @@ def test_states_of_tasks_are_told_by_the_pages_alone(fdi_emulator: FdiEmulator) 
 def test_a_thousand_ends_at_once_are_read_little_by_little(
     fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pollers, "LOOK_TIME", 0.2)
+    monkeypatch.setattr(pollers, "MIN_POLL_TIME", 0.2)
     waits = [finished(fdi_emulator, task_id) for task_id in fdi_emulator.add_tasks(25)]
 
     async def test(poller: Poller) -> float:
@@ -392,18 +403,10 @@ def test_a_task_that_is_gone_fails_its_wait_alone(fdi_emulator: FdiEmulator) -> 
     good = finished(fdi_emulator, ids[0])
 
     async def test(poller: Poller) -> None:
-        gone = watch(poller, Wait("no-such-task", ENDED, run_id="r", since=good.since))
+        gone = watch(poller, RunEnds("no-such-task", "r", good.started))
         await watch(poller, good)
         with pytest.raises(FdiNotFoundError):
             await gone
-
-    run(fdi_emulator, test)
-
-
-def test_a_wait_that_cannot_be_understood_is_refused(fdi_emulator: FdiEmulator) -> None:
-    async def test(poller: Poller) -> None:
-        with pytest.raises(ValueError, match="of a later version"):
-            watch(poller, Wait("t", "of a later version"))
 
     run(fdi_emulator, test)
 
@@ -413,7 +416,7 @@ def test_what_one_look_runs_into_ends_no_other_wait(fdi_emulator: FdiEmulator) -
     good, bad = (finished(fdi_emulator, task_id) for task_id in ids)
 
     class Broken:
-        def looked(self, look: Look) -> None:
+        def on_snapshot(self, snapshot: Snapshot) -> None:
             raise ZeroDivisionError
 
     async def test(poller: Poller) -> None:
@@ -453,11 +456,16 @@ def test_a_wait_gives_up_after_its_time(fdi_emulator: FdiEmulator) -> None:
     run(fdi_emulator, test)
 
 
-def test_a_429_holds_back_every_poller_of_the_process(fdi_emulator: FdiEmulator, connect: Connect) -> None:
+def test_a_429_holds_back_every_poller_of_the_same_credentials(
+    fdi_emulator: FdiEmulator, connect: Connect
+) -> None:
     wait = finished(fdi_emulator, fdi_emulator.add_task())
 
     async def main() -> None:
-        async with shared("one place", connect) as one, shared("another place", connect) as another:
+        async with (
+            SharedPoller("one place", connect) as one,
+            SharedPoller("another place", connect) as another,
+        ):
             fdi_emulator.fault("status", status=429, headers={"Retry-After": "1"}, times=1)
             await asyncio.gather(watch(one, wait, 0.1), watch(another, wait, 0.3))
 
@@ -465,6 +473,32 @@ def test_a_429_holds_back_every_poller_of_the_process(fdi_emulator: FdiEmulator,
     times = [row["time"] for row in fdi_emulator.journal("ListMonitorLog")]
     assert len(times) == 3
     assert times[1] - times[0] >= 990
+
+
+def test_a_429_on_one_connection_does_not_hold_back_another(
+    fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = finished(fdi_emulator, fdi_emulator.add_task())
+    for conn_id, auth_type in (("first", "token"), ("second", "aksk")):
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", fdi_emulator.connection_json(auth_type))
+
+    async def main() -> float:
+        async with (
+            SharedPoller("first", lambda: connect_in_trigger("first", None, None)) as first,
+            SharedPoller("second", lambda: connect_in_trigger("second", None, None)) as second,
+        ):
+            fdi_emulator.fault("status", status=429, headers={"Retry-After": "3"}, times=1)
+            held_back = watch(first, wait)
+            await until(lambda: counts(fdi_emulator)["ListMonitorLog"] == 1)
+            began = time.monotonic()
+            await watch(second, wait)
+            took = time.monotonic() - began
+            assert not held_back.done()
+            await held_back
+            return took
+
+    assert asyncio.run(main()) < 2
+    assert counts(fdi_emulator)["ListMonitorLog"] == 3
 
 
 def test_being_held_back_for_longer_than_looks_may_fail_ends_the_wait(fdi_emulator: FdiEmulator) -> None:
@@ -556,7 +590,7 @@ def test_a_cancelled_wait_keeps_the_message_that_tells_a_kill_from_a_shutdown(
     async def trigger() -> tuple[Any, ...]:
         # As Airflow does: who awaits the task would see no message before Python 3.11.
         with pytest.raises(asyncio.CancelledError) as caught:
-            async with shared("place", connect) as poller:
+            async with SharedPoller("place", connect) as poller:
                 await watch(poller, wait)
         return caught.value.args
 
@@ -573,7 +607,7 @@ def test_the_last_to_leave_ends_the_poller(fdi_emulator: FdiEmulator, connect: C
     wait = running(fdi_emulator, fdi_emulator.add_task())
 
     async def main() -> None:
-        async with shared("place", connect) as poller:
+        async with SharedPoller("place", connect) as poller:
             watch(poller, wait).cancel()
             task = poller._task
         assert task is not None
@@ -597,13 +631,13 @@ def test_those_who_leave_are_not_looked_for(fdi_emulator: FdiEmulator) -> None:
 
 def test_users_of_a_place_share_a_poller_until_all_have_left(connect: Connect) -> None:
     async def main() -> None:
-        async with shared("place", connect) as first:
-            async with shared("place", connect) as second, shared("elsewhere", connect) as other:
+        async with SharedPoller("place", connect) as first:
+            async with SharedPoller("place", connect) as second, SharedPoller("elsewhere", connect) as other:
                 assert first is second
                 assert other is not first
-            async with shared("place", connect) as third:
+            async with SharedPoller("place", connect) as third:
                 assert third is first
-        async with shared("place", connect) as later:
+        async with SharedPoller("place", connect) as later:
             assert later is not first
 
     asyncio.run(main())
@@ -612,8 +646,8 @@ def test_users_of_a_place_share_a_poller_until_all_have_left(connect: Connect) -
 def test_a_wait_handed_over_goes_on_with_a_new_poller(fdi_emulator: FdiEmulator, connect: Connect) -> None:
     (wait,) = held_tasks(fdi_emulator, 1)
 
-    async def trigger() -> Look:
-        async with shared("place", connect) as poller:
+    async def trigger() -> Snapshot:
+        async with SharedPoller("place", connect) as poller:
             return await watch(poller, wait)
 
     async def main() -> None:
@@ -676,13 +710,25 @@ def test_what_the_poller_logs_belongs_to_no_task(fdi_emulator: FdiEmulator) -> N
 
 def test_nothing_is_kept_of_tasks_that_nobody_waits_for(fdi_emulator: FdiEmulator) -> None:
     ids = fdi_emulator.add_tasks(50)
-    waiters = [
-        pollers.Waiter(wait, 1.0, 1.0, asyncio.Future(loop=loop), 0.0)
-        for loop in [asyncio.new_event_loop()]
-        for wait in [running(fdi_emulator, ids[0]), finished(fdi_emulator, ids[1])]
-    ]
+    waits = [running(fdi_emulator, ids[0]), finished(fdi_emulator, ids[1])]
     with new_client(fdi_emulator) as client:
-        pages = pollers.read_pages(client, waiters, None, math.inf)
+        pages = pollers.read_pages(client, [Awaited(wait, None) for wait in waits], None, math.inf)
     assert pages.total == 50
-    assert pages.told == []
-    assert [waiter for waiter, _ in pages.hinted] == waiters[1:]
+    assert pages.decisions.decided == []
+    assert [index for index, _ in pages.decisions.unchanged] == [0]
+    assert [index for index, _ in pages.decisions.hinted] == [1]
+    assert pages.not_listed == []
+
+
+def test_a_page_decides_hints_or_changes_nothing() -> None:
+    status = TaskStatusIs("t", "RUNNING")
+    awaited = [Awaited(ended, None), Awaited(completed, (ACTIVE, STARTED)), Awaited(status, None)]
+
+    goes_on = decide([monitor(ACTIVE)], LATER, awaited, {"t": (0, 1, 2)})
+    over = decide([monitor(SUCCESS)], LATER, awaited, {"t": (0, 1, 2)})
+    of_another = decide([monitor(SUCCESS)], LATER, awaited, {"another": (0, 1, 2)})
+
+    assert [index for index, _ in goes_on.unchanged] == [0, 1]
+    assert over.hinted == [(0, (SUCCESS, STARTED)), (1, (SUCCESS, STARTED))]
+    assert [(index, snapshot.now) for index, snapshot in over.decided] == [(2, LATER)]
+    assert (of_another.decided, of_another.hinted, of_another.unchanged) == ([], [], [])

@@ -8,7 +8,7 @@ from airflow_provider_fdi.client.auth import StaticTokenAuth
 from airflow_provider_fdi.client.client import FdiClient
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.runs.poller import Poller
-from airflow_provider_fdi.runs.wait import ENDED, Wait
+from airflow_provider_fdi.runs.waits import RunEnds
 
 
 def test_the_connection_is_read_before_the_first_look_is_due(fdi_emulator: FdiEmulator) -> None:
@@ -26,7 +26,7 @@ def test_the_connection_is_read_before_the_first_look_is_due(fdi_emulator: FdiEm
             )
 
         poller = Poller(connect)
-        wait = Wait(fdi_emulator.add_task(), ENDED, run_id="r", since=0)
+        wait = RunEnds(fdi_emulator.add_task(), "r", 0)
         watched = asyncio.ensure_future(poller.watch(wait, poll_interval=3600, poll_failure_timeout=60))
         await asyncio.wait_for(connected.wait(), 10)
         watched.cancel()

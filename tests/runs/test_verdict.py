@@ -12,8 +12,8 @@ from airflow_provider_fdi.runs.verdict import (
     CLOCK_SLACK_MS,
     DataGate,
     GateVerdict,
+    Match,
     Outcome,
-    Sighting,
     judge_data,
     locate,
 )
@@ -31,26 +31,26 @@ def refused(run_id: str, at: int = T, code: int = 914) -> Run:
     return row(run_id, at, "ERROR", status=code)
 
 
-def look(*rows: Run, now: int = T + 1_000, baseline: tuple[str, ...] = ()) -> tuple[Sighting, str | None]:
+def look(*rows: Run, now: int = T + 1_000, baseline: tuple[str, ...] = ()) -> tuple[Match, str | None]:
     seen = locate(rows, baseline=baseline, intent_time=T, deadline=T + GRACE, now=now)
-    return seen.sighting, seen.run.run_id if seen.run else None
+    return seen.match, seen.run.run_id if seen.run else None
 
 
 FINAL = T + GRACE
 
 
 def test_a_new_row_is_ours() -> None:
-    assert look(row("a")) == (Sighting.FOUND, "a")
+    assert look(row("a")) == (Match.FOUND, "a")
 
 
 def test_what_was_there_before_is_not_ours() -> None:
-    assert look(row("a"), baseline=("a",)) == (Sighting.NOT_YET, None)
-    assert look(row("a"), baseline=("a",), now=FINAL) == (Sighting.NEVER, None)
+    assert look(row("a"), baseline=("a",)) == (Match.NOT_YET, None)
+    assert look(row("a"), baseline=("a",), now=FINAL) == (Match.NEVER, None)
 
 
 def test_an_older_row_that_appears_late_is_not_ours() -> None:
-    assert look(row("a", T - 60_000, "SUCCESS")) == (Sighting.NOT_YET, None)
-    assert look(row("a", T - 60_000, "SUCCESS"), now=FINAL) == (Sighting.NEVER, None)
+    assert look(row("a", T - 60_000, "SUCCESS")) == (Match.NOT_YET, None)
+    assert look(row("a", T - 60_000, "SUCCESS"), now=FINAL) == (Match.NEVER, None)
 
 
 @pytest.mark.parametrize("turn", [1, -1])
@@ -65,12 +65,12 @@ def test_of_several_the_earliest_is_ours_in_whichever_order_they_come(turn: int)
 
 @pytest.mark.parametrize("code", [907, 909, 914])
 def test_a_refused_row_is_ours_only_in_the_end(code: int) -> None:
-    assert look(refused("r", code=code)) == (Sighting.NOT_YET, None)
-    assert look(refused("r", code=code), now=FINAL) == (Sighting.REFUSED, "r")
+    assert look(refused("r", code=code)) == (Match.NOT_YET, None)
+    assert look(refused("r", code=code), now=FINAL) == (Match.REFUSED, "r")
 
 
 def test_an_accepted_row_goes_before_a_refused_one() -> None:
-    assert look(refused("r", T), row("a", T + 500), now=FINAL) == (Sighting.FOUND, "a")
+    assert look(refused("r", T), row("a", T + 500), now=FINAL) == (Match.FOUND, "a")
 
 
 def test_the_code_of_a_refusal_may_stand_in_a_step_alone() -> None:
@@ -87,8 +87,8 @@ def test_a_run_that_goes_on_or_succeeded_was_not_refused(status: str) -> None:
 def test_the_slack_of_the_clock_is_granted_only_in_the_end() -> None:
     early = row("a", T - CLOCK_SLACK_MS)
 
-    assert look(early) == (Sighting.NOT_YET, None)
-    assert look(early, now=FINAL) == (Sighting.FOUND, "a")
+    assert look(early) == (Match.NOT_YET, None)
+    assert look(early, now=FINAL) == (Match.FOUND, "a")
 
 
 MINUTE = 60_000
@@ -116,7 +116,7 @@ def test_a_row_that_is_too_old_by_its_clock_is_ours_rather_than_another_start(
 
 
 def test_what_began_after_the_grace_is_not_ours() -> None:
-    assert look(row("a", FINAL + 1), now=FINAL + 5_000) == (Sighting.NEVER, None)
+    assert look(row("a", FINAL + 1), now=FINAL + 5_000) == (Match.NEVER, None)
 
 
 @pytest.mark.parametrize(
@@ -130,16 +130,16 @@ def test_what_began_after_the_grace_is_not_ours() -> None:
     ids=["no dispatch time", "no start time", "start time 0", "planned long before"],
 )
 def test_a_row_with_one_of_its_times_is_enough(times: dict[str, Any]) -> None:
-    assert look(row("a", **times)) == (Sighting.FOUND, "a")
+    assert look(row("a", **times)) == (Match.FOUND, "a")
 
 
 def test_a_row_without_times_that_waits_for_its_turn_is_ours() -> None:
-    assert look(row("a", None, "WAITING")) == (Sighting.FOUND, "a")
-    assert look(row("a", None, "WAITING"), row("b", T + 10), now=FINAL) == (Sighting.FOUND, "b")
+    assert look(row("a", None, "WAITING")) == (Match.FOUND, "a")
+    assert look(row("a", None, "WAITING"), row("b", T + 10), now=FINAL) == (Match.FOUND, "b")
 
 
 def test_a_row_without_times_that_is_over_tells_nothing() -> None:
-    assert look(row("a", None, "SUCCESS"), now=FINAL) == (Sighting.NEVER, None)
+    assert look(row("a", None, "SUCCESS"), now=FINAL) == (Match.NEVER, None)
 
 
 def test_only_the_latest_accepted_row_can_be_in_progress() -> None:

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from airflow_provider_fdi.client.task_detail import secret_values
+from airflow_provider_fdi.client.secrets import secret_values
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from tests.leaks import LOGGERS, Guard
 

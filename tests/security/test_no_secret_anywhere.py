@@ -126,8 +126,8 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_ALMOST", json.dumps(DETAIL)[:-1] + ",}")
 
 
-def told(auth_type: str) -> str:
-    """What the service was told, as it might repeat it."""
+def reported(auth_type: str) -> str:
+    """What the service was reported, as it might repeat it."""
     ours = {"token": FdiEmulator.token, "password": FdiEmulator.password}.get(
         auth_type, FdiEmulator.secret_key
     )
@@ -158,8 +158,8 @@ def test_no_secret_is_logged_stored_or_sent_to_a_trigger(
     place = {"source_datasource_id": source, "target_datasource_id": target}
     good, bad = fdi_emulator.add_task("good"), fdi_emulator.add_task("bad", script={"outcome": "ERROR"})
     slow = fdi_emulator.add_task("slow", script={"duration_ms": 300})
-    said = told(auth_type)
-    # A failure, a page, no answer at all, and a refusal; what says something says what it was told.
+    said = reported(auth_type)
+    # A failure, a page, no answer at all, and a refusal; what says something says what it was reported.
     body = {"error_code": "FDI.3030", "error_msg": said}
     fault = {"method": "PUT", "path_regex": "/tasks/"}
     fdi_emulator.fault("status", status=500, body=body, times=1, **fault)
@@ -250,7 +250,7 @@ def test_no_exception_says_a_secret(
     from tests.taskinstance import Store, context
 
     connection(auth_type, fdi_emulator, monkeypatch)
-    said = told(auth_type)
+    said = reported(auth_type)
     body = {"error_code": "FDI.3030", "error_msg": said}
     task_id = fdi_emulator.add_task("good")
     rule: dict[str, Any] = {"method": "PUT", "times": 10}

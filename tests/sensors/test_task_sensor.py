@@ -11,14 +11,14 @@ import airflow
 import pytest
 
 from airflow_provider_fdi.client.errors import FdiError, FdiServerError
-from airflow_provider_fdi.emulator.handle import FdiEmulator
-from airflow_provider_fdi.exceptions import FdiRunFailed, FdiTimeout, FdiTriggerEventError
-from airflow_provider_fdi.sensors.fdi import FdiTaskSensor
-from airflow_provider_fdi.version_compat import (
+from airflow_provider_fdi.compat import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
 )
+from airflow_provider_fdi.emulator.handle import FdiEmulator
+from airflow_provider_fdi.exceptions import FdiRunFailed, FdiTimeout, FdiTriggerEventError
+from airflow_provider_fdi.sensors.fdi import FdiTaskSensor
 from tests.standin import RESET, Answer, Request, StandIn, flat, nested
 from tests.taskinstance import context, deferral, event_of
 

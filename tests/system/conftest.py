@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_fdi.emulator.handle import FdiEmulator
-from demo.stack import FINISHED_TASK, Stack, wait_until
+from demo.airflow_api import FINISHED_TASK, wait_until
+from demo.stack import Stack
 
 HERE = Path(__file__).resolve().parent
 COMPONENTS = ("api-server", "dag-processor", "scheduler", "triggerer")
@@ -133,7 +134,7 @@ class Play:
         assert self.stack.api.wait_for_run(self.dag_id, self.run_id) == state, self.report()
 
     def wait_until_known(self, state: str) -> dict[str, Any]:
-        """The task instance as soon as it is in `state` and has told the id of its run."""
+        """The task instance as soon as it is in `state` and has reported the id of its run."""
         task = self.wait_for(state)
         wait_until(lambda: self.xcom("fdi_run_id"), 30, f"{self.dag_id} to know its run", explain=self.report)
         return task

@@ -59,7 +59,7 @@ def test_a_triggerer_that_wakes_up_after_another_took_over_leaves_the_run_alone(
     play.wait_for_look()
 
     stack.kill("triggerer", signal.SIGSTOP)
-    stack.start_triggerer("triggerer-2")
+    stack.start_component("triggerer-2")
     play.wait_for_look()
     stack.kill("triggerer", signal.SIGCONT)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_fdi.emulator.handle import FdiEmulator
-from demo.stack import ApiError, Stack, wait_until
+from demo.airflow_api import ApiError, wait_until
+from demo.stack import Stack
 
 INTERVAL = 2.0
 EXAMPLE = Path(__file__).parents[2] / "example_dags" / "fdi_event_driven.py"
@@ -54,16 +55,16 @@ def asset_events(stack: Stack, dag_id: str) -> list[dict[str, Any]]:
     return [event for event in rows["asset_events"] if event["name"] == f"{dag_id}_loaded"]
 
 
-def told(stack: Stack, dag_id: str) -> list[str]:
+def reported(stack: Stack, dag_id: str) -> list[str]:
     return [event["extra"]["payload"]["fdi_run_id"] for event in asset_events(stack, dag_id)]
 
 
 def wait_for_events(stack: Stack, dag_id: str, runs: list[str], timeout: float = 60) -> None:
     wait_until(
-        lambda: set(runs) <= set(told(stack, dag_id)),
+        lambda: set(runs) <= set(reported(stack, dag_id)),
         timeout,
         f"events for {len(runs)} runs",
-        explain=lambda: f"told: {told(stack, dag_id)}, expected: {runs}",
+        explain=lambda: f"reported: {reported(stack, dag_id)}, expected: {runs}",
     )
 
 
@@ -118,9 +119,9 @@ def test_no_event_is_lost_or_doubled_when_a_triggerer_is_killed(
     runs = [fdi.add_run(task)]
     wait_for_events(stack, dag_id, runs)
 
-    stack.start_triggerer("triggerer-2")
+    stack.start_component("triggerer-2")
     wait_for_looks(fdi, task, 2)
-    time.sleep(3)  # what was told has been written down
+    time.sleep(3)  # what was reported has been written down
     stack.kill("triggerer")
     now = fdi.now_ms()
     runs += [fdi.add_run(task, end_time=now + n) for n in range(3)]
@@ -129,8 +130,8 @@ def test_no_event_is_lost_or_doubled_when_a_triggerer_is_killed(
     wait_for_events(stack, dag_id, runs)
 
     wait_for_looks(fdi, task, 3)
-    assert Counter(told(stack, dag_id)) == Counter(runs)
-    assert told(stack, dag_id)[1:4] == runs[1:4]
+    assert Counter(reported(stack, dag_id)) == Counter(runs)
+    assert reported(stack, dag_id)[1:4] == runs[1:4]
 
 
 def test_a_restarted_triggerer_tells_what_it_missed_and_nothing_twice(
@@ -148,7 +149,7 @@ def test_a_restarted_triggerer_tells_what_it_missed_and_nothing_twice(
     wait_for_events(stack, dag_id, runs, timeout=90)
 
     wait_for_looks(fdi, task, 3)
-    assert Counter(told(stack, dag_id)) == Counter(runs)
+    assert Counter(reported(stack, dag_id)) == Counter(runs)
 
 
 def test_the_example_dag_runs_when_fdi_has_finished_a_run(stack: Stack, fdi: FdiEmulator) -> None:
@@ -156,7 +157,7 @@ def test_the_example_dag_runs_when_fdi_has_finished_a_run(stack: Stack, fdi: Fdi
     source = EXAMPLE.read_text(encoding="utf-8")
     (stack.dags / EXAMPLE.name).write_text(source, encoding="utf-8")
     stack.api.wait_for_dag("fdi_event_driven")
-    stack.api.pause("fdi_event_driven", False)
+    stack.api.unpause("fdi_event_driven")
     # Airflow starts the watchers of a DAG when it parses the file of one that is not paused.
     (stack.dags / EXAMPLE.name).write_text(source + "\n", encoding="utf-8")
     wait_for_looks(fdi, task, 2)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_fdi.emulator.handle import FdiEmulator
-from demo.stack import Stack, wait_until
+from demo.airflow_api import wait_until
+from demo.stack import Stack
 
 if TYPE_CHECKING:
     from tests.system.conftest import Play

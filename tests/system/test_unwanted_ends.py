@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from airflow_provider_fdi.emulator.handle import FdiEmulator
-from demo.stack import Stack, wait_until
+from demo.airflow_api import wait_until
+from demo.stack import Stack
 
 if TYPE_CHECKING:
     from tests.system.conftest import Play
@@ -22,7 +23,7 @@ SECOND = datetime.timedelta(seconds=1)
 
 def worker_of(stack: Stack, task: dict[str, Any]) -> list[psutil.Process]:
     """The process of a running task, and the worker that supervises it."""
-    process = stack.task_process(task)
+    process = psutil.Process(int(task["pid"]))
     supervisor = process.parent()
     assert supervisor is not None and supervisor.pid != stack.components["scheduler"].pid
     return [supervisor, process]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import pytest
 
 from airflow_provider_fdi.emulator.handle import FdiEmulator
-from demo.stack import Stack, wait_until
+from demo.airflow_api import wait_until
+from demo.stack import Stack
 
 OUTAGE_DAG = """
 from airflow.sdk import DAG

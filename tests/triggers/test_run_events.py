@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_fdi.compat import BaseEventTrigger
+from airflow_provider_fdi.constants import AIRFLOW_RUNS_KEY
 from airflow_provider_fdi.emulator.handle import FdiEmulator
-from airflow_provider_fdi.runs.events import AIRFLOW_RUNS_KEY
 from airflow_provider_fdi.triggers import events
 from airflow_provider_fdi.triggers.fdi import FdiRunEventTrigger
-from airflow_provider_fdi.version_compat import BaseEventTrigger
 from tests import waiting
 
 pytestmark = pytest.mark.usefixtures("fdi_connection")
@@ -285,7 +285,7 @@ def test_failing_looks_do_not_end_it(fdi_emulator: FdiEmulator) -> None:
 def test_a_task_that_is_not_there_yet_is_followed_once_it_is(
     fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(events, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(events, "MAX_PAUSE", 0.1)
 
     async def test() -> None:
         with caplog.at_level(logging.WARNING):
@@ -302,7 +302,7 @@ def test_a_task_that_is_not_there_yet_is_followed_once_it_is(
 def test_a_connection_that_is_mended_is_read_anew(
     fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(events, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(events, "MAX_PAUSE", 0.1)
     task = fdi_emulator.add_task()
     good = fdi_emulator.connection_json()
     monkeypatch.setenv("AIRFLOW_CONN_FDI_DEFAULT", good.replace(fdi_emulator.token, "wrong"))
@@ -474,7 +474,7 @@ def test_airflows_own_runner_takes_the_events_and_hands_the_trigger_over(fdi_emu
     store = AssetStore()
 
     async def life(runs: int, number: int) -> list[str]:
-        """One triggerer, drained after it has taken the events of `runs` runs: the runs it told."""
+        """One triggerer, drained after it has taken the events of `runs` runs: the runs it reported."""
         runner = _runner()
         watcher = trigger(task)
         watcher.asset_state_store = store
@@ -487,12 +487,12 @@ def test_airflows_own_runner_takes_the_events_and_hands_the_trigger_over(fdi_emu
         await stored()
         following_it.cancel()
         await asyncio.gather(following_it, return_exceptions=True)
-        told = [entry.event.payload["fdi_run_id"] for entry in runner.events]
-        assert sorted(told) == sorted(made)
-        return told
+        reported = [entry.event.payload["fdi_run_id"] for entry in runner.events]
+        assert sorted(reported) == sorted(made)
+        return reported
 
     async def test() -> None:
-        told = [run for number in (1, 2, 3) for run in await life(1, number)]
-        assert len(set(told)) == 3
+        reported = [run for number in (1, 2, 3) for run in await life(1, number)]
+        assert len(set(reported)) == 3
 
     asyncio.run(test())

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_fdi.client.models import RunStep
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.runs.report import step_line
-from airflow_provider_fdi.runs.wait import ENDED, Wait
+from airflow_provider_fdi.runs.waits import RunEnds
 from airflow_provider_fdi.triggers.fdi import FdiWaitTrigger
 from tests.waiting import until
 
@@ -42,10 +42,10 @@ async def wait_for(emulator: FdiEmulator, name: str, task_id: str, run_id: str) 
         "fdi_default",
         emulator.project_id,
         emulator.instance_id,
-        [Wait(task_id, ENDED, run_id=run_id).to_args()],
+        [RunEnds(task_id, run_id).to_json()],
         poll_interval=0.05,
         poll_failure_timeout=10,
-        record={"fdi_task_id": task_id, "run_id": run_id, "chain": 0, "try_number": 1},
+        record={"fdi_task_id": task_id, "run_id": run_id, "clear_generation": 0, "try_number": 1},
     )
     async for _ in trigger.run():
         return
@@ -85,14 +85,16 @@ def test_the_steps_of_several_runs_are_told_while_they_go_on(fdi_emulator: FdiEm
 
     asyncio.run(both())
 
-    assert all("The scheduling request is received" in told[0] for told in lines.of.values())
+    assert all("The scheduling request is received" in reported[0] for reported in lines.of.values())
 
 
 @pytest.mark.usefixtures("fdi_connection")
 def test_every_waiting_task_is_told_once_that_looks_fail(fdi_emulator: FdiEmulator, lines: Lines) -> None:
     def failures() -> dict[str, list[str]]:
-        lines_of = {name: [line for line in told if "failed" in line] for name, told in lines.of.items()}
-        return {name: told for name, told in lines_of.items() if told}
+        lines_of = {
+            name: [line for line in reported if "failed" in line] for name, reported in lines.of.items()
+        }
+        return {name: reported for name, reported in lines_of.items() if reported}
 
     async def many() -> None:
         waits = []
@@ -111,9 +113,9 @@ def test_every_waiting_task_is_told_once_that_looks_fail(fdi_emulator: FdiEmulat
 
     asyncio.run(many())
 
-    for told in failures().values():
-        (line,) = told
-        assert line.startswith("Looking at FDI failed, looking again for up to 10 s: list_task_monitors")
+    for reported in failures().values():
+        (line,) = reported
+        assert line.startswith("Polling FDI failed, trying again for up to 10 s: list_task_monitors")
 
 
 def step(code: int | None, remarks: str | None = None, **fields: object) -> RunStep:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_fdi.runs.wait import ACTIVATED, COMPLETED, ENDED, Wait
-from airflow_provider_fdi.triggers import fdi as triggers
+from airflow_provider_fdi.runs.waits import RunCompleted, RunEnds, TaskStatusIs, Wait
+from airflow_provider_fdi.triggers import wait as triggers
 from airflow_provider_fdi.triggers.fdi import FdiWaitTrigger
 from tests.standin import INSTANCE, PROJECT, TOKEN, Request, StandIn, flat, nested
 from tests.taskinstance import event_of
@@ -26,7 +26,7 @@ def make(*waits: Wait, **arguments: Any) -> FdiWaitTrigger:
         "fdi_conn_id": "fdi_default",
         "project_id": PROJECT,
         "instance_id": INSTANCE,
-        "waits": [wait.to_args() for wait in waits],
+        "waits": [wait.to_json() for wait in waits],
         "poll_interval": 0.05,
         "poll_failure_timeout": 20,
     }
@@ -34,7 +34,7 @@ def make(*waits: Wait, **arguments: Any) -> FdiWaitTrigger:
 
 
 def for_completion(task_id: str) -> Wait:
-    return Wait(task_id, COMPLETED, completed_after=NOW, statuses=("SUCCESS", "ERROR"))
+    return RunCompleted(task_id, ("SUCCESS", "ERROR"), NOW)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_its_arguments_are_json_and_make_the_same_trigger_anew(fdi_task: str) ->
     trigger = make(
         for_completion(fdi_task),
         deadline=123.5,
-        record={"fdi_task_id": fdi_task, "run_id": "r", "chain": 0, "try_number": 1},
+        record={"fdi_task_id": fdi_task, "run_id": "r", "clear_generation": 0, "try_number": 1},
         terminate_on_kill=True,
     )
     path, arguments = trigger.serialize()
@@ -104,7 +104,7 @@ def test_it_waits_for_all_of_several_waits(stand_in: StandIn) -> None:
         return None
 
     stand_in.script("ListTasks", *[start] * 50)
-    waits = [Wait(task_id, ACTIVATED, statuses=("RUNNING",)) for task_id in (first, second)]
+    waits = [TaskStatusIs(task_id, "RUNNING") for task_id in (first, second)]
     assert event_of(make(*waits))["status"] == "ready"
     assert stand_in.tasks[second]["status"] == 1
 
@@ -224,9 +224,7 @@ def test_a_trigger_that_is_cancelled_terminates_nothing(stand_in: StandIn, fdi_t
     stand_in.add_run(fdi_task, "run-1", "RUNNING", NOW, None)
 
     async def cancel() -> None:
-        trigger = make(
-            Wait(fdi_task, ENDED, run_id="run-1", since=NOW), record=RECORD | {"fdi_task_id": fdi_task}
-        )
+        trigger = make(RunEnds(fdi_task, "run-1", NOW), record=RECORD | {"fdi_task_id": fdi_task})
         task = asyncio.ensure_future(anext(trigger.run()))
         while not stand_in.of("ListMonitorLog"):
             await asyncio.sleep(0.01)
@@ -240,7 +238,7 @@ def test_a_trigger_that_is_cancelled_terminates_nothing(stand_in: StandIn, fdi_t
 # --- when a user ends the task ------------------------------------------------------------------------------
 
 RECORD: dict[str, Any] = {
-    "chain": 0,
+    "clear_generation": 0,
     "try_number": 1,
     "intent_time": NOW - 1,
     "deadline": NOW + 1,

@@ -1,0 +1,1 @@
+"""FDI's operations by resource: one method for each."""

@@ -1,0 +1,1 @@
+"""Lineage: asset URIs and events, and OpenLineage."""

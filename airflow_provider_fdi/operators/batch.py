@@ -1,0 +1,225 @@
+"""Starting and stopping FDI tasks in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_fdi.client.errors import FdiArgumentError, FdiError
+from airflow_provider_fdi.client.names import existing_task_named
+from airflow_provider_fdi.compat import default_deferrable, task_state_store
+from airflow_provider_fdi.constants import SHORTEST_INTERVAL, TIMEOUT
+from airflow_provider_fdi.deferral import check_event, clear_generation_of, deadline_of, defer_for, try_of
+from airflow_provider_fdi.exceptions import (
+    FdiBatchFailed,
+    FdiTimeout,
+    FdiTriggerEventError,
+    fail_without_retry,
+)
+from airflow_provider_fdi.operators.base import FdiBaseOperator
+from airflow_provider_fdi.operators.status import (
+    FEW,
+    TARGET_STATUS,
+    describe_failure,
+    still_to_do,
+    watch_status,
+)
+from airflow_provider_fdi.validation import boolean, choice, id_list, identifier, number, whole
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_fdi.client.models import BatchItem, Task
+    from airflow_provider_fdi.runs.state import TryState
+
+
+class FdiBatchOperator(FdiBaseOperator):
+    """Start or stop any number of FDI tasks, ten to a request, several requests at once.
+
+    Starting a task that is started already, or stopping a stopped one, counts as success. A retry acts only
+    on the tasks that are left. Returns
+    ``{"succeeded": [id, …], "failed": [{"fdi_task_id", "fdi_task_name", "error_code", "error_msg"}, …]}``;
+    XCom holds it as ``fdi_batch``, also when the task fails.
+
+    Source: BatchStartOrStopTasks, ListTasks.
+
+    :param action: ``start`` (activate the schedule, or begin to stream) or ``stop``.
+    :param fdi_task_ids: ids of the tasks; or
+    :param fdi_task_names: their exact names.
+    :param wait_for_status: wait until every task reports the new status; without limit unless
+        ``execution_timeout`` is set.
+    :param on_partial_failure: ``fail`` the task, or ``warn`` in its log.
+    :param max_parallel_requests: how many requests are sent at the same time.
+    :param deferrable: wait in the triggerer; ``[operators] default_deferrable`` when None.
+    :param poll_interval: seconds between two polls.
+    :param poll_failure_timeout: seconds for which polls may fail in a row before the task fails.
+
+    :raises FdiBatchFailed: names each task that failed, with its code and message.
+    """
+
+    template_fields: Sequence[str] = (
+        *FdiBaseOperator.template_fields,
+        "action",
+        "fdi_task_ids",
+        "fdi_task_names",
+        "on_partial_failure",
+        "max_parallel_requests",
+        "poll_interval",
+        "poll_failure_timeout",
+        "wait_for_status",
+    )
+
+    def __init__(
+        self,
+        *,
+        action: str,
+        fdi_task_ids: Sequence[str] | str | None = None,
+        fdi_task_names: Sequence[str] | str | None = None,
+        wait_for_status: bool = False,
+        on_partial_failure: str = "fail",
+        max_parallel_requests: int = 4,
+        deferrable: bool | None = None,
+        poll_interval: float = 10,
+        poll_failure_timeout: float = 600,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.action = action
+        self.fdi_task_ids = fdi_task_ids
+        self.fdi_task_names = fdi_task_names
+        self.wait_for_status = wait_for_status
+        self.on_partial_failure = on_partial_failure
+        self.max_parallel_requests = max_parallel_requests
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
+        self.poll_interval = poll_interval
+        self.poll_failure_timeout = poll_failure_timeout
+
+    @fail_without_retry
+    def execute(self, context: Context) -> dict[str, Any]:
+        choice("action", self.action, ("start", "stop"))
+        choice("on_partial_failure", self.on_partial_failure, ("fail", "warn"))
+        interval = number("poll_interval", self.poll_interval, minimum=SHORTEST_INTERVAL)
+        failure_timeout = number("poll_failure_timeout", self.poll_failure_timeout)
+        wait_for_status = boolean("wait_for_status", self.wait_for_status)
+        parallel = whole("max_parallel_requests", self.max_parallel_requests, minimum=1)
+        result = self._operate(context, self._names_by_id(), parallel)
+        if wait_for_status and result["succeeded"]:
+            if self.deferrable:
+                # Deferred: loads client.models.
+                from airflow_provider_fdi.runs.waits import TaskStatusIs
+
+                status = TARGET_STATUS[self.action].value
+                defer_for(
+                    self,
+                    [TaskStatusIs(task_id, status) for task_id in result["succeeded"]],
+                    poll_interval=interval,
+                    poll_failure_timeout=failure_timeout,
+                    deadline=deadline_of(context, self.execution_timeout),
+                    record=result,
+                )
+            watch_status(
+                self.client,
+                result["succeeded"],
+                self.action,
+                poll_interval=interval,
+                poll_failure_timeout=failure_timeout,
+            )
+        return self._conclude(result)
+
+    @fail_without_retry
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """Continue after a deferral; the event carries the result of the batch."""
+        checked = check_event(event)
+        if checked["status"] == TIMEOUT:
+            raise FdiTimeout(
+                f"{self.action}: not all tasks report {TARGET_STATUS[self.action].value!r} within"
+                f" execution_timeout={self.execution_timeout}."
+            )
+        result = checked.get("record")
+        if not isinstance(result, Mapping) or {"succeeded", "failed"} - result.keys():
+            raise FdiTriggerEventError(f"The trigger's event lacks the result of the batch: {event!r}")
+        return self._conclude(dict(result))
+
+    def _names_by_id(self) -> dict[str, str | None]:
+        """The ids of the tasks, each with its name if it was given by name."""
+        if (self.fdi_task_ids is None) == (self.fdi_task_names is None):
+            raise FdiArgumentError(
+                "fdi_task_ids", self.fdi_task_ids, "give either fdi_task_ids or fdi_task_names"
+            )
+        if self.fdi_task_ids is not None:
+            ids = id_list("fdi_task_ids", self.fdi_task_ids)
+            return {identifier("fdi_task_ids", task_id): None for task_id in ids}
+        names = id_list("fdi_task_names", self.fdi_task_names)
+        if len(names) <= FEW:
+            return {self._task_id_of(None, name): name for name in names}
+        known: dict[str | None, list[Task]] = {}
+        for task in self.client.list_tasks():
+            known.setdefault(task.task_name, []).append(task)
+        return {existing_task_named(name, known.get(name, ())).task_id: name for name in names}
+
+    def _operate(self, context: Context, names: dict[str, str | None], parallel: int) -> dict[str, Any]:
+        ids = list(names)
+        # Deferred: the dataclasses of this module would cost every DAG file 3 ms.
+        from airflow_provider_fdi.runs.state import BatchRecord, TryState
+
+        try_state = TryState(task_state_store(context))
+        record = BatchRecord(clear_generation_of(context), self.action)
+        done = self._done_before(context, try_state, ids)
+        left = [task_id for task_id in ids if task_id not in done]
+        if done:
+            self.log.info("%d of %d tasks were done by an earlier try", len(done), len(ids))
+        failed: list[BatchItem] = []
+        if left:
+            operate = self.client.start_tasks if self.action == "start" else self.client.stop_tasks
+            try:
+                answer = operate(left, max_parallel_requests=parallel)
+            except FdiError as error:
+                if error.partial is not None:
+                    succeeded = (i.task_id for i in error.partial.succeeded)
+                    try_state.remember(replace(record, succeeded=(*done, *succeeded)))
+                raise
+            # Stored now, because the next request may fail.
+            succeeded = (i.task_id for i in answer.succeeded)
+            try_state.remember(replace(record, succeeded=(*done, *succeeded)))
+            failed = still_to_do(self.client, answer.failed, self.action)
+        bad = {item.task_id for item in failed}
+        result = {
+            "succeeded": [task_id for task_id in ids if task_id not in bad],
+            "failed": [
+                {
+                    "fdi_task_id": item.task_id,
+                    "fdi_task_name": item.task_name or names.get(item.task_id),
+                    "error_code": item.error_code,
+                    "error_msg": item.error_msg,
+                }
+                for item in failed
+            ],
+        }
+        context["ti"].xcom_push(key="fdi_batch", value=result)
+        return result
+
+    def _done_before(self, context: Context, try_state: TryState, ids: list[str]) -> list[str]:
+        """The tasks that an earlier try has started or stopped: as stored, or else by their status now."""
+        stored = try_state.batch(clear_generation_of(context), self.action)
+        if stored is not None:
+            return [task_id for task_id in stored.succeeded if task_id in ids]
+        if try_of(context) <= 1:
+            return []
+        target = TARGET_STATUS[self.action]
+        found = {task.task_id for task in self.client.list_tasks() if task.status is target}
+        return [task_id for task_id in ids if task_id in found]
+
+    def _conclude(self, result: dict[str, Any]) -> dict[str, Any]:
+        failed = result["failed"]
+        total = len(failed) + len(result["succeeded"])
+        if not failed:
+            self.log.info("%s: all %d tasks", self.action, total)
+            return result
+        fields = ("fdi_task_id", "fdi_task_name", "error_code", "error_msg")
+        lines = "\n".join("  " + describe_failure(*(item[field] for field in fields)) for item in failed)
+        text = f"{self.action}: {len(failed)} of {total} FDI tasks failed:\n{lines}"
+        if self.on_partial_failure == "fail":
+            raise FdiBatchFailed(text)
+        self.log.warning("%s", text)
+        return result

@@ -1,0 +1,54 @@
+"""Testing data sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_fdi.client.secrets import secret_values
+from airflow_provider_fdi.compat import mask_secrets
+from airflow_provider_fdi.exceptions import FdiDatasourceUnreachable, fail_without_retry
+from airflow_provider_fdi.operators.base import FdiBaseOperator
+from airflow_provider_fdi.validation import identifier
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class FdiTestDatasourceOperator(FdiBaseOperator):
+    """Test whether FDI can reach a data source with its stored settings.
+
+    Source: ShowDataourceDetail, StartTestDatasource.
+
+    :param datasource_id: id of the data source.
+
+    :raises FdiResponseError: FDI cannot reach it and says why (FDI.3016); retries apply.
+    :raises FdiDatasourceUnreachable: FDI cannot reach it; retries apply.
+    """
+
+    template_fields: Sequence[str] = (*FdiBaseOperator.template_fields, "datasource_id")
+
+    def __init__(self, *, datasource_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.datasource_id = datasource_id
+
+    @fail_without_retry
+    def execute(self, context: Context) -> bool:
+        client = self.client
+        datasource_id = identifier("datasource_id", self.datasource_id)
+        source = client.get_datasource(datasource_id)
+        mask_secrets(secret_values(source.content))
+        works = client.test_datasource(
+            datasource_id,
+            datasource_name=source.datasource_name or "",
+            datasource_type=source.datasource_type or "",
+            app_id=source.app_id or "",
+            content=source.content or {},
+            description=source.description,
+        )
+        if not works:
+            raise FdiDatasourceUnreachable(
+                f"FDI cannot reach data source {datasource_id} ({source.datasource_name})."
+            )
+        self.log.info("FDI reaches data source %s (%s)", datasource_id, source.datasource_name)
+        return works

@@ -1,0 +1,264 @@
+"""Executes FdiRunTaskOperator in a worker, until the task ends or is deferred.
+
+Apart from the operator, so that DAG files do not load :mod:`airflow_provider_fdi.runs`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_provider_fdi.client.errors import FdiError, is_permanent
+from airflow_provider_fdi.compat import AirflowSkipException, task_state_store
+from airflow_provider_fdi.constants import SHORTEST_INTERVAL
+from airflow_provider_fdi.deferral import clear_generation_of, deadline_of, defer_for, try_of
+from airflow_provider_fdi.exceptions import FdiDataGateFailed, FdiRunFailed, FdiTaskBusy, FdiTimeout
+from airflow_provider_fdi.links import FdiRunLink, push_link
+from airflow_provider_fdi.runs import report, verdict
+from airflow_provider_fdi.runs.start import IF_RUNNING, Busy, Ended, RunRequest, advance
+from airflow_provider_fdi.runs.state import RunRecord, TryState
+from airflow_provider_fdi.runs.stop import terminate_own_run
+from airflow_provider_fdi.runs.waits import RunEnds, Wait, poll_until, take_snapshot, watch
+from airflow_provider_fdi.termination import Contact
+from airflow_provider_fdi.validation import boolean, choice, count, number
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_fdi.client.models import Run
+    from airflow_provider_fdi.operators.run import FdiRunTaskOperator
+
+LOCATE_IN_WORKER = 10.0
+"""Seconds for which a deferrable operator waits in the worker for its run to appear in the log: most runs
+appear at once, and a deferral costs more than that."""
+LOCATE_INTERVAL = 2.0
+LOCATE_INTERVAL_DEFERRED = 10.0
+"""Seconds between two polls for our row, however long ``poll_interval`` is: until it is found, we do not know
+that the run is ours."""
+
+
+def open_try_state(operator: FdiRunTaskOperator, context: Context, carried: Any = None) -> TryState:
+    """Read what earlier tries remembered; without a store, what the trigger's event carried."""
+    return TryState.open(task_state_store(context) if operator.durable else None, carried)
+
+
+class RunExecution:
+    """One execution of the operator: what it was asked for, its state, and how it waits."""
+
+    def __init__(
+        self,
+        operator: FdiRunTaskOperator,
+        context: Context,
+        try_state: TryState,
+        *,
+        fdi_task_id: str | None = None,
+        steps_reported: Iterable[str] = (),
+    ) -> None:
+        """Check the operator's arguments and find its task, before anything is sent that changes something.
+
+        :param fdi_task_id: the task's id, if it is known from before a deferral.
+        :param steps_reported: steps of the run that were logged before a deferral.
+        """
+        self.operator = operator
+        self.context = context
+        self.try_state = try_state
+        self.interval = number("poll_interval", operator.poll_interval, minimum=SHORTEST_INTERVAL)
+        self.failure_timeout = number("poll_failure_timeout", operator.poll_failure_timeout)
+        self.gate = verdict.DataGate(
+            min_rows=count("min_rows", operator.min_rows),
+            max_dirty_rows=count("max_dirty_rows", operator.max_dirty_rows),
+            skip_if_empty=boolean("skip_if_empty", operator.skip_if_empty),
+        )
+        # This makes the client: on_kill could not read a connection.
+        request = poll_until(
+            partial(self._request, fdi_task_id),
+            poll_interval=self.interval,
+            poll_failure_timeout=self.failure_timeout,
+            poll_first=True,
+            is_final=is_permanent,
+        )
+        assert request is not None
+        self.request = request
+        self.clear_generation = request.clear_generation
+        self.contact = Contact(context["ti"])
+        self._announced: str | None = None
+        self._steps_reported = steps_reported
+        self._steps = report.StepReporter(operator.log.info, None)
+
+    def _request(self, fdi_task_id: str | None) -> RunRequest:
+        operator = self.operator
+        policy = choice("if_running", operator.if_running, IF_RUNNING)
+        try_number = try_of(self.context)
+        if policy == "wait" and try_number > 1 and operator.durable and self.try_state.store is None:
+            # Without a state store a retry cannot know its own run from another's.
+            policy = "join"
+        return RunRequest(
+            start_grace=number("start_grace", operator.start_grace),
+            start_if_stopped=boolean("start_if_stopped", operator.start_if_stopped),
+            fdi_task_id=fdi_task_id or operator._task_id_of(operator.fdi_task_id, operator.fdi_task_name),
+            clear_generation=clear_generation_of(self.context),
+            try_number=try_number,
+            if_running=policy,
+            terminate_cleared=operator.terminate_on_kill,
+            poll_interval=self.interval,
+            poll_failure_timeout=self.failure_timeout,
+        )
+
+    @property
+    def own_record(self) -> RunRecord | None:
+        """The record of this execution's run, not of one that was cleared."""
+        return own_record(self.try_state, self.clear_generation)
+
+    def terminate_quietly(self, record: RunRecord) -> None:
+        """Terminate our run; an error is only logged."""
+        try:
+            terminate_own_run(self.operator.client, record)
+        except FdiError as error:
+            self.operator.log.error("The run could not be terminated, it may go on: %s", error)
+
+    # --- the steps of a run -------------------------------------------------------------------------------
+
+    def run(self) -> dict[str, Any]:
+        """Start the run, or continue with it, until it is over; return its record."""
+        while True:
+            step = advance(self.operator.client, self.try_state, self.request)
+            self._announce_run()
+            if isinstance(step, Busy):
+                self._raise_busy(step.run)
+            if isinstance(step, Ended):
+                self._steps.report_run(step.run)
+                return self._conclude(step)
+            if isinstance(step, RunEnds) and not self.operator.wait_for_completion:
+                return self._summary_of_started(step)
+            self._wait(step)
+
+    def _announce_run(self) -> None:
+        """Publish the run as soon as it is known: in the log, as XCom and link, and to the task's assets."""
+        operator, record = self.operator, self.try_state.open_record
+        run_id = None if record is None else record.run_id
+        if run_id is None or run_id == self._announced:
+            return
+        fdi_task_id = self.request.fdi_task_id
+        url = operator.hook.console_link(fdi_task_id, run_id)
+        operator.log.info("Run %s of FDI task %s", run_id, fdi_task_id)
+        operator.log.info("Console: %s", url)
+        self.context["ti"].xcom_push(key="fdi_run_id", value=run_id)
+        push_link(self.context, FdiRunLink, url)
+        if operator.wait_for_completion and (operator.outlets or operator.inlets):
+            # Deferred: loads Airflow's assets.
+            from airflow_provider_fdi.lineage.assets import report_run
+
+            report_run(self.context, operator, fdi_task_id, run_id)
+        reported = self._steps_reported if self._announced is None else ()
+        self._steps = report.StepReporter(operator.log.info, run_id, reported)
+        self._announced = run_id
+
+    def _wait(self, wait: Wait) -> None:
+        """Wait in the worker, or defer."""
+        if wait.expected_soon and self._is_over_soon(wait):
+            return
+        if self.operator.deferrable:
+            self._defer(wait)
+        watch(
+            self.operator.client,
+            wait,
+            poll_interval=self.interval,
+            poll_failure_timeout=self.failure_timeout,
+            sleep=self.contact.sleep,
+            on_snapshot=self._steps.on_snapshot,
+        )
+
+    def _is_over_soon(self, wait: Wait) -> bool:
+        """Wait in the worker; only for a while if the triggerer can wait instead."""
+        snapshot = watch(
+            self.operator.client,
+            wait,
+            poll_interval=min(self.interval, LOCATE_INTERVAL),
+            poll_failure_timeout=self.failure_timeout,
+            until=time.monotonic() + LOCATE_IN_WORKER if self.operator.deferrable else None,
+            poll_first=True,
+        )
+        return snapshot is not None
+
+    def _defer(self, wait: Wait) -> NoReturn:
+        record = self.try_state.record
+        defer_for(
+            self.operator,
+            [wait],
+            poll_interval=min(self.interval, LOCATE_INTERVAL_DEFERRED)
+            if wait.expected_soon
+            else self.interval,
+            poll_failure_timeout=self.failure_timeout,
+            deadline=deadline_of(self.context, self.operator.execution_timeout),
+            record=None if record is None else record.to_json(),
+            terminate_on_kill=self.operator.terminate_on_kill,
+        )
+
+    # --- how it ends --------------------------------------------------------------------------------------
+
+    def _raise_busy(self, run: Run | None) -> NoReturn:
+        name = f"run {run.run_id}" if run else "a run that is not in its log yet"
+        text = f"FDI task {self.request.fdi_task_id} is executing {name}, which this task did not start"
+        if self.request.if_running == "skip":
+            raise AirflowSkipException(f"{text} (if_running='skip').")
+        raise FdiTaskBusy(f"{text} (if_running='fail'). Wait for it, or set if_running to 'wait' or 'join'.")
+
+    def _conclude(self, ended: Ended) -> dict[str, Any]:
+        """Publish the record of a run that is over, and fail or skip the task where that follows from it."""
+        operator, run, fdi_task_id = self.operator, ended.run, self.request.fdi_task_id
+        summary = report.run_summary(run, fdi_task_id, joined=ended.joined)
+        self.context["ti"].xcom_push(key="fdi_run", value=summary)
+        operator.log.info("%s", report.describe(run))
+        operator._report_to_outlets(self.context, summary)
+        if not operator.wait_for_completion:
+            return summary
+        if verdict.outcome(run) is not verdict.Outcome.SUCCESS:
+            url = operator.hook.console_link(fdi_task_id, run.run_id)
+            raise FdiRunFailed(report.failure_text(run, fdi_task_id, link=url))
+        judgement, reason = verdict.judge_data(run, self.gate)
+        if judgement is verdict.GateVerdict.SKIP:
+            raise AirflowSkipException(f"Run {run.run_id} of FDI task {fdi_task_id}: {reason}.")
+        if judgement is verdict.GateVerdict.FAIL:
+            # Remembered, so that the next try starts a new run instead of taking this one's success.
+            self.try_state.update(is_open=False)
+            raise FdiDataGateFailed(f"Run {run.run_id} of FDI task {fdi_task_id} succeeded, but {reason}.")
+        return summary
+
+    def _summary_of_started(self, wait: RunEnds) -> dict[str, Any]:
+        """The record of a run that goes on, for a task that does not wait for its end."""
+        snapshot = poll_until(
+            partial(take_snapshot, self.operator.client, wait),
+            poll_interval=self.interval,
+            poll_failure_timeout=self.failure_timeout,
+            poll_first=True,
+        )
+        run = None if snapshot is None else wait.find(snapshot.runs)
+        if run is None:
+            raise LookupError(f"run {wait.run_id} is missing from the log")
+        record = self.try_state.record
+        summary = report.run_summary(run, wait.fdi_task_id, joined=record is not None and record.joined)
+        self.operator._report_to_outlets(self.context, summary)
+        return summary
+
+
+def own_record(try_state: TryState, clear_generation: int) -> RunRecord | None:
+    """The record of this execution's run, not of one that was cleared."""
+    record = try_state.record
+    return record if record is not None and record.clear_generation == clear_generation else None
+
+
+def time_out(operator: FdiRunTaskOperator, context: Context, try_state: TryState) -> NoReturn:
+    """Terminate our run, if that is wanted, because ``execution_timeout`` is over, and fail the task."""
+    record = own_record(try_state, clear_generation_of(context))
+    name = record.fdi_task_id if record is not None else operator.fdi_task_id or operator.fdi_task_name
+    over = f"FDI task {name}: execution_timeout={operator.execution_timeout} is over."
+    if not operator.terminate_on_kill:
+        raise FdiTimeout(over)
+    try:
+        run_id = terminate_own_run(operator.client, record)
+    except FdiError as error:
+        raise FdiTimeout(f"{over} The run could not be terminated, it may go on: {error}") from error
+    ended = f"Run {run_id} was terminated." if run_id else "No run of ours was in progress."
+    raise FdiTimeout(f"{over} {ended}")
