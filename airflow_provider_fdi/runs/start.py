@@ -276,11 +276,7 @@ def _start(
     written = boot_time()
     record = _write_intent(try_state, request, activity)
     if not try_state.is_stored:
-        raise FdiStartError(
-            f"{_about_start(request)}: nothing was started: a newer try of the Airflow task has taken over",
-            operation="run_task",
-            ids={"task_id": request.fdi_task_id},
-        )
+        raise _not_started(request, "a newer try of the Airflow task has taken over")
     _refuse_if_ended(try_state, request)
     age = boot_time() - written
     if age > request.start_grace / 2:
@@ -308,17 +304,16 @@ def _start(
     )
 
 
-def _about_start(request: RunRequest) -> str:
-    return describe("run_task", {"task_id": request.fdi_task_id})
+def _not_started(request: RunRequest, why: str) -> FdiStartError:
+    """The failure of a try that sent no start."""
+    ids = {"task_id": request.fdi_task_id}
+    words = f"{describe('run_task', ids)}: nothing was started: {why}"
+    return FdiStartError(words, operation="run_task", ids=ids)
 
 
 def _refuse_if_ended(try_state: TryState, request: RunRequest) -> None:
     if try_state.try_ended:
-        raise FdiStartError(
-            f"{_about_start(request)}: nothing was started: Airflow has ended this try",
-            operation="run_task",
-            ids={"task_id": request.fdi_task_id},
-        )
+        raise _not_started(request, "Airflow has ended this try")
 
 
 def _discard_intent(try_state: TryState, request: RunRequest, record: RunRecord, age: float) -> None:
@@ -328,12 +323,11 @@ def _discard_intent(try_state: TryState, request: RunRequest, record: RunRecord,
     intent and sending the start must not send it when it wakes up.
     """
     if record.unsent + 1 >= UNSENT_BACKOFF.attempts:
-        raise FdiStartError(
-            f"{_about_start(request)}: nothing was started: storing the intent took {age:.1f} s,"
-            f" more than half of start_grace={request.start_grace:g} s, {UNSENT_BACKOFF.attempts} times",
-            operation="run_task",
-            ids={"task_id": request.fdi_task_id},
+        why = (
+            f"storing the intent took {age:.1f} s, more than half of start_grace={request.start_grace:g} s,"
+            f" {UNSENT_BACKOFF.attempts} times"
         )
+        raise _not_started(request, why)
     log.warning(
         "Storing the intent to start FDI task %s took %.1f s, more than half of start_grace=%g s;"
         " nothing was started, beginning again",

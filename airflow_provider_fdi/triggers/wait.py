@@ -66,6 +66,8 @@ class _KillPreparation:
         idle = self.asking is None or self.asking.done()
         if idle and not self.asked and task_instance is not None and hasattr(BaseTrigger, "on_kill"):
             self.asking = asyncio.create_task(self._ask(task_instance))
+            # A failure is reported by `on_kill`, which meets it again.
+            self.asking.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def end(self) -> None:
         self.waits -= 1
