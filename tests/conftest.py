@@ -9,16 +9,19 @@ import atexit
 import functools
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.server import Server
+from tests.standin import StandIn
+
 if TYPE_CHECKING:
     from airflow_provider_fdi.emulator.handle import FdiEmulator
     from tests.leaks import Guard
-    from tests.standin import StandIn
 
 
 def _airflow_environment() -> None:
@@ -137,8 +140,6 @@ def fdi_connection(fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture(scope="session")
 def _stand_in() -> Iterator[StandIn]:
-    from tests.standin import StandIn
-
     stand_in = StandIn()
     yield stand_in
     stand_in.close()
@@ -152,12 +153,38 @@ def stand_in(_stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     return _stand_in
 
 
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """The files of a certificate that signed itself, and of its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    names = str(folder / "cert.pem"), str(folder / "key.pem")
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
+    subprocess.run([*command, "-out", names[0], "-keyout", names[1]], check=True, capture_output=True)
+    return names
+
+
+@pytest.fixture
+def https(certificate: tuple[str, str]) -> Iterator[Server]:
+    """A scripted server that speaks TLS."""
+    server = Server(certificate)
+    yield server
+    server.close()
+
+
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """The client repeats at once what it would repeat after a pause."""
     from airflow_provider_fdi.client import transport
 
     monkeypatch.setattr(transport, "sleep", lambda seconds: None)
+
+
+@pytest.fixture(autouse=True)
+def _failed_polls_are_repeated_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow_provider_fdi.runs import waits
+
+    monkeypatch.setattr(waits, "FAILURE_PAUSE", 0.05)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ ON_AIRFLOW_2 = version("apache-airflow").startswith("2.")
 
 
 def _let_threads_execute() -> None:
-    """Airflow 2 notes in a thread-local who calls `execute`, and sets it up in the main thread only."""
+    """Airflow 2 keeps in a thread-local who calls `execute`, and sets it up in the main thread only."""
     try:
         from airflow.models.baseoperator import ExecutorSafeguard
     except ImportError:

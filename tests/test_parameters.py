@@ -132,6 +132,6 @@ def test_every_parameter_is_documented(cls: Any) -> None:
     text = "".join(
         base.__doc__ or "" for base in cls.__mro__ if base.__module__.startswith("airflow_provider")
     )
-    place = {"fdi_conn_id", "project_id", "instance_id"}
-    missing = {name for name in own_parameters(cls) - place if f":param {name}:" not in text}
+    connection = {"fdi_conn_id", "project_id", "instance_id"}
+    missing = {name for name in own_parameters(cls) - connection if f":param {name}:" not in text}
     assert not missing

@@ -44,6 +44,9 @@ COMPLETED_LOOKBACK_MS = 24 * LOOKBACK_MS
 START_TIME_SLACK_MS = 1_000
 """``last_execute_time`` and the row of the same run may differ by this much."""
 
+FAILURE_PAUSE = 1.0
+"""Seconds after the first failed poll, unless the interval is longer; each further failure doubles them."""
+
 LOG_LAG_MS = 600_000
 """For how long after its start a run whose row is missing keeps its task's log being read."""
 
@@ -477,7 +480,7 @@ class PollFailures:
         left = self.timeout - (now - self.since)
         if self.is_final(error) or left <= 0:
             raise error
-        backoff = Backoff(base=max(interval, 1.0), cap=max(interval, 60.0), jitter=0.5)
+        backoff = Backoff(base=max(interval, FAILURE_PAUSE), cap=max(interval, 60.0), jitter=0.5)
         asked = error.retry_after if isinstance(error, FdiThrottledError) else None
         # However long the service asks to wait: the last poll comes when the time is over.
         return min(backoff.delay(self.count, asked), max(left, 0.1))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_fdi.client import Backoff, FdiClient, StaticTokenAuth, transport
-from tests.client.loopback import Service
+from tests.server import Server
 
 PROJECT = "0123456789abcdef0123456789abcdef"
 INSTANCE = "fae7ff6c-8e07-4cf8-9e67-589cab2f017c"
@@ -15,20 +15,20 @@ TOKEN = "MIItoken-that-nobody-may-see"
 
 
 @pytest.fixture(scope="session")
-def _service() -> Iterator[Service]:
-    service = Service()
+def _service() -> Iterator[Server]:
+    service = Server()
     yield service
     service.close()
 
 
 @pytest.fixture
-def service(_service: Service) -> Service:
+def service(_service: Server) -> Server:
     _service.reset()
     return _service
 
 
 @pytest.fixture
-def make_client(service: Service) -> Iterator[Callable[..., FdiClient]]:
+def make_client(service: Server) -> Iterator[Callable[..., FdiClient]]:
     clients = []
 
     def make(auth: Any = None, **options: Any) -> FdiClient:

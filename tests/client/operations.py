@@ -97,3 +97,20 @@ IDEMPOTENT = (
     "test_sql",
 )
 """Of the others, one of each kind."""
+
+SAME_OPERATION = {"start_tasks", "stop_tasks"}
+"""Methods that send the operation of batch_operate_tasks, as often as it takes."""
+
+IN_THE_SDK = {
+    "create_common_task", "list_tasks", "count_tasks", "update_task", "show_task", "delete_task", "run_task",
+    "stop_task", "create_dispatches", "show_dispatches", "update_dispatches", "batch_start_or_stop_tasks",
+    "create_multi_tasks", "install_multi_tasks", "update_multi_tasks", "reset_multi_task_offset",
+    "create_multi_task_mappings", "delete_multi_task_mapping", "list_monitor_infos", "list_monitor_log",
+    "list_datasources", "create_datasource_info", "show_dataource_detail", "update_datasource_info",
+    "delete_datasource_info_by_id", "start_test_datasource", "list_datasource_tables",
+    "list_datasource_columns",
+}  # fmt: skip
+"""FDI's operations in the official SDK, under its names."""
+
+NOT_IN_THE_SDK = {"auto_create_mappings", "get_run_steps", "list_mappings", "test_sql", "update_mapping"}
+"""Methods of the operations that only the documentation has."""

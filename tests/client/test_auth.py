@@ -29,54 +29,54 @@ from airflow_provider_fdi.client import (
 )
 from airflow_provider_fdi.client import auth as auth_module
 from tests.client.conftest import PROJECT
-from tests.client.loopback import Reply, Seen, Service, closed_port
+from tests.server import Answer, Request, Server, closed_port
 
 PASSWORD = "pa$$wörd-that-nobody-may-see"
-TASK = Reply(200, {"task": {"task_id": "t"}})
-EXPIRED = Reply(401, {"error_code": "APIGW.0307", "error_msg": "The token must be updated."})
+TASK = Answer(200, {"task": {"task_id": "t"}})
+EXPIRED = Answer(401, {"error_code": "APIGW.0307", "error_msg": "The token must be updated."})
 MakeClient = Callable[..., FdiClient]
 
 
 class Iam:
-    """IAM and FDI in one: tokens are numbered; ``good`` tells which ones FDI takes."""
+    """IAM and FDI in one: tokens are numbered; ``good`` says which ones FDI accepts."""
 
-    def __init__(self, service: Service, lifetime: float = 86_400.0) -> None:
+    def __init__(self, service: Server, lifetime: float = 86_400.0) -> None:
         self.lifetime = lifetime
         self.good: Callable[[str], bool] = lambda token: True
-        self.login: Callable[[Seen], Reply] | None = None
+        self.login: Callable[[Request], Answer] | None = None
         self.issued = 0
-        self.logins: list[Seen] = []
-        self.calls: list[Seen] = []
+        self.logins: list[Request] = []
+        self.calls: list[Request] = []
         service.always(self)
 
-    def __call__(self, seen: Seen) -> Reply:
-        if seen.path != "/v3/auth/tokens":
-            self.calls.append(seen)
-            return TASK if self.good(seen.headers["X-Auth-Token"]) else EXPIRED
-        self.logins.append(seen)
+    def __call__(self, request: Request) -> Answer:
+        if request.path != "/v3/auth/tokens":
+            self.calls.append(request)
+            return TASK if self.good(request.headers["X-Auth-Token"]) else EXPIRED
+        self.logins.append(request)
         if self.login is not None:
-            return self.login(seen)
+            return self.login(request)
         self.issued += 1
         ends = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=self.lifetime)
         text = ends.strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
         body = {"token": {"expires_at": text, "project": {"id": PROJECT, "name": "cn-north-4"}}}
-        return Reply(201, body, {"X-Subject-Token": f"MIItoken-{self.issued}"})
+        return Answer(201, body, {"X-Subject-Token": f"MIItoken-{self.issued}"})
 
 
 @pytest.fixture
-def iam(service: Service) -> Iam:
+def iam(service: Server) -> Iam:
     return Iam(service)
 
 
-def token_auth(service: Service, **options: Any) -> TokenAuth:
+def token_auth(service: Server, **options: Any) -> TokenAuth:
     options.setdefault("project_name", "cn-north-4")
     options.setdefault("proxies", {})
     return TokenAuth(service.url, "fdi-user", PASSWORD, "fdi-domain", **options)
 
 
-def test_login_sends_the_documented_body(service: Service, iam: Iam, make_client: MakeClient) -> None:
+def test_login_sends_the_documented_body(service: Server, iam: Iam, make_client: MakeClient) -> None:
     make_client(token_auth(service)).get_task("t")
-    login, call = service.seen
+    login, call = service.requests
     assert (login.method, login.target) == ("POST", "/v3/auth/tokens?nocatalog=true")
     assert login.json == {
         "auth": {
@@ -92,7 +92,7 @@ def test_login_sends_the_documented_body(service: Service, iam: Iam, make_client
     assert call.headers["X-Auth-Token"] == "MIItoken-1"
 
 
-def test_one_login_serves_many_calls(service: Service, iam: Iam, make_client: MakeClient) -> None:
+def test_one_login_serves_many_calls(service: Server, iam: Iam, make_client: MakeClient) -> None:
     client = make_client(token_auth(service, project_id=PROJECT))
     for _ in range(3):
         client.get_task("t")
@@ -100,14 +100,14 @@ def test_one_login_serves_many_calls(service: Service, iam: Iam, make_client: Ma
     assert iam.logins[0].json["auth"]["scope"] == {"project": {"id": PROJECT}}
 
 
-def test_project_id_is_learned_from_the_token(service: Service, iam: Iam) -> None:
+def test_project_id_is_learned_from_the_token(service: Server, iam: Iam) -> None:
     assert token_auth(service).project_id == PROJECT
     assert token_auth(service, project_id="given").project_id == "given"
     assert len(iam.logins) == 1
 
 
 def test_token_is_renewed_before_it_ends(
-    service: Service, iam: Iam, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+    service: Server, iam: Iam, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = make_client(token_auth(service))
     client.get_task("t")
@@ -119,7 +119,7 @@ def test_token_is_renewed_before_it_ends(
 
 
 def test_short_lived_token_is_kept_for_most_of_its_life(
-    service: Service, iam: Iam, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+    service: Server, iam: Iam, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     iam.lifetime = 100
     client = make_client(token_auth(service))
@@ -131,14 +131,14 @@ def test_short_lived_token_is_kept_for_most_of_its_life(
         assert len(iam.logins) == logins
 
 
-def test_401_renews_once_and_repeats_once(service: Service, iam: Iam, make_client: MakeClient) -> None:
+def test_401_renews_once_and_repeats_once(service: Server, iam: Iam, make_client: MakeClient) -> None:
     iam.good = lambda token: token != "MIItoken-1"
     task = make_client(token_auth(service)).get_task("t")
     assert task.task_id == "t"
     assert [c.headers["X-Auth-Token"] for c in iam.calls] == ["MIItoken-1", "MIItoken-2"]
 
 
-def test_second_401_is_final(service: Service, iam: Iam, make_client: MakeClient) -> None:
+def test_second_401_is_final(service: Server, iam: Iam, make_client: MakeClient) -> None:
     iam.good = lambda token: False
     with pytest.raises(FdiAuthError) as caught:
         make_client(token_auth(service)).get_task("t")
@@ -146,7 +146,7 @@ def test_second_401_is_final(service: Service, iam: Iam, make_client: MakeClient
 
 
 def test_service_that_refuses_every_token_does_not_make_us_log_in_for_ever(
-    service: Service, iam: Iam, make_client: MakeClient
+    service: Server, iam: Iam, make_client: MakeClient
 ) -> None:
     iam.good = lambda token: False
     client = make_client(token_auth(service))
@@ -157,7 +157,7 @@ def test_service_that_refuses_every_token_does_not_make_us_log_in_for_ever(
 
 
 def test_401_renewal_also_holds_for_a_run_that_must_not_be_sent_twice(
-    service: Service, iam: Iam, make_client: MakeClient
+    service: Server, iam: Iam, make_client: MakeClient
 ) -> None:
     iam.good = lambda token: token != "MIItoken-1"
     make_client(token_auth(service)).run_task("t", resend=False)
@@ -165,7 +165,7 @@ def test_401_renewal_also_holds_for_a_run_that_must_not_be_sent_twice(
 
 
 def test_32_threads_and_an_expiring_token_make_one_renewal(
-    service: Service, iam: Iam, make_client: MakeClient
+    service: Server, iam: Iam, make_client: MakeClient
 ) -> None:
     client = make_client(token_auth(service))
     client.get_task("t")
@@ -189,7 +189,7 @@ def test_32_threads_and_an_expiring_token_make_one_renewal(
     assert len(iam.logins) == 2
 
 
-def test_32_threads_without_a_token_log_in_once(service: Service, iam: Iam, make_client: MakeClient) -> None:
+def test_32_threads_without_a_token_log_in_once(service: Server, iam: Iam, make_client: MakeClient) -> None:
     client = make_client(token_auth(service))
     threads = [threading.Thread(target=client.get_task, args=("t",)) for _ in range(32)]
     for thread in threads:
@@ -202,10 +202,10 @@ def test_32_threads_without_a_token_log_in_once(service: Service, iam: Iam, make
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 def test_refused_login_is_never_tried_again(
-    status: int, service: Service, iam: Iam, make_client: MakeClient
+    status: int, service: Server, iam: Iam, make_client: MakeClient
 ) -> None:
     words = f"The username or password {PASSWORD} is wrong."
-    iam.login = lambda seen: Reply(
+    iam.login = lambda request: Answer(
         status, {"error": {"code": status, "message": words, "title": "Unauthorized"}}
     )
     client = make_client(token_auth(service))
@@ -220,9 +220,9 @@ def test_refused_login_is_never_tried_again(
 
 
 def test_wrong_password_of_32_threads_is_sent_once(
-    service: Service, iam: Iam, make_client: MakeClient
+    service: Server, iam: Iam, make_client: MakeClient
 ) -> None:
-    iam.login = lambda seen: Reply(401, {"error": {"code": 401, "message": "no"}}, delay=0.05)
+    iam.login = lambda request: Answer(401, {"error": {"code": 401, "message": "no"}}, delay=0.05)
     client = make_client(token_auth(service))
     kinds: list[type] = []
 
@@ -241,11 +241,9 @@ def test_wrong_password_of_32_threads_is_sent_once(
     assert len(iam.logins) == 1
 
 
-def test_iam_failing_for_a_while_is_no_auth_error(
-    service: Service, iam: Iam, make_client: MakeClient
-) -> None:
-    replies = [Reply(503), Reply(500)]
-    iam.login = lambda seen: replies.pop(0)
+def test_iam_failing_for_a_while_is_no_auth_error(service: Server, iam: Iam, make_client: MakeClient) -> None:
+    answers = [Answer(503), Answer(500)]
+    iam.login = lambda request: answers.pop(0)
     with pytest.raises(FdiServerError) as caught:
         make_client(token_auth(service), retry=Backoff(attempts=2, base=0)).run_task("t")
     assert not caught.value.ambiguous
@@ -262,11 +260,11 @@ def test_iam_out_of_reach_is_a_connection_error_that_started_nothing(make_client
 
 
 def test_failing_renewal_does_not_matter_while_the_token_lasts(
-    service: Service, iam: Iam, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+    service: Server, iam: Iam, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = make_client(token_auth(service))
     client.get_task("t")
-    iam.login = lambda seen: Reply(503)
+    iam.login = lambda request: Answer(503)
     now = time.monotonic()
     monkeypatch.setattr(auth_module.time, "monotonic", lambda: now + 86_400 - 300)
     client.get_task("t")
@@ -275,16 +273,16 @@ def test_failing_renewal_does_not_matter_while_the_token_lasts(
 
 
 def test_nobody_waits_for_a_renewal_while_the_token_lasts(
-    service: Service, iam: Iam, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+    service: Server, iam: Iam, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = make_client(token_auth(service))
     client.get_task("t")
     asked, answer = threading.Event(), threading.Event()
 
-    def slow(seen: Seen) -> Reply:
+    def slow(request: Request) -> Answer:
         asked.set()
         answer.wait(20)
-        return Reply(503)
+        return Answer(503)
 
     iam.login = slow
     now = time.monotonic()
@@ -295,24 +293,24 @@ def test_nobody_waits_for_a_renewal_while_the_token_lasts(
     client.terminate_task("t")
     answer.set()
     renewing.join()
-    assert [seen.headers["X-Auth-Token"] for seen in iam.calls] == ["MIItoken-1"] * 3
+    assert [request.headers["X-Auth-Token"] for request in iam.calls] == ["MIItoken-1"] * 3
     assert len(iam.logins) == 2
 
 
 def test_login_answered_by_a_page_is_no_login_and_starts_nothing(
-    service: Service, make_client: MakeClient
+    service: Server, make_client: MakeClient
 ) -> None:
-    service.always(Reply(200, b"<html>portal</html>", {"Content-Type": "text/html"}))
+    service.always(Answer(200, b"<html>portal</html>", {"Content-Type": "text/html"}))
     with pytest.raises(FdiProtocolError, match="without a token") as caught:
         make_client(token_auth(service)).run_task("t")
     assert not caught.value.ambiguous
-    assert [seen.path for seen in service.seen] == ["/v3/auth/tokens"]
+    assert [request.path for request in service.requests] == ["/v3/auth/tokens"]
 
 
 def test_closing_a_client_closes_the_connection_of_its_login(
-    service: Service, iam: Iam, make_client: MakeClient
+    service: Server, iam: Iam, make_client: MakeClient
 ) -> None:
-    login = Service().always(iam)
+    login = Server().always(iam)
     try:
         client = make_client(token_auth(login))
         client.get_task("t")
@@ -327,7 +325,7 @@ def test_closing_a_client_closes_the_connection_of_its_login(
 
 
 def test_a_login_shared_by_two_clients_outlives_the_closing_of_one(
-    service: Service, iam: Iam, make_client: MakeClient
+    service: Server, iam: Iam, make_client: MakeClient
 ) -> None:
     auth = token_auth(service)
     first, second = make_client(auth), make_client(auth)
@@ -356,17 +354,17 @@ def test_login_needs_a_project() -> None:
 
 
 def test_login_over_plain_http_needs_allow_http() -> None:
-    with pytest.raises(FdiArgumentError, match="iam_endpoint"):
+    with pytest.raises(FdiArgumentError, match=r"iam_endpoint='http://iam\.example\.com': "):
         TokenAuth("http://iam.example.com", "u", "p", "d", project_name="x")
     TokenAuth("http://iam.example.com", "u", "p", "d", project_name="x", allow_http=True)
 
 
 # Signatures
 
-REFUSED = Reply(401, {"error_code": "APIGW.0301", "error_msg": "Incorrect IAM: verify aksk signature fail"})
+REFUSED = Answer(401, {"error_code": "APIGW.0301", "error_msg": "Incorrect IAM: verify aksk signature fail"})
 
 
-def test_bad_signature_is_never_sent_twice(service: Service, make_client: MakeClient) -> None:
+def test_bad_signature_is_never_sent_twice(service: Server, make_client: MakeClient) -> None:
     service.always(REFUSED)
     auth = AkSkAuth("AK", "SKsecret")
     for client in (make_client(auth), make_client(auth)):
@@ -374,34 +372,32 @@ def test_bad_signature_is_never_sent_twice(service: Service, make_client: MakeCl
             with pytest.raises(FdiAuthError, match="verify aksk signature fail") as caught:
                 call()
             assert not caught.value.ambiguous
-    assert len(service.seen) == 1
+    assert len(service.requests) == 1
 
 
-def test_bad_signature_of_many_threads_is_sent_once(service: Service, make_client: MakeClient) -> None:
-    service.always(Reply(401, {"error_code": "APIGW.0301", "error_msg": "fail"}, delay=0.05))
+def test_bad_signature_of_many_threads_is_sent_once(service: Server, make_client: MakeClient) -> None:
+    service.always(Answer(401, {"error_code": "APIGW.0301", "error_msg": "fail"}, delay=0.05))
     client = make_client(AkSkAuth("AK", "SKsecret"))
     with pytest.raises(FdiAuthError):
         client.start_tasks([f"t{i}" for i in range(100)], max_parallel_requests=10)
-    assert len(service.seen) == 1
+    assert len(service.requests) == 1
 
 
-def test_good_signatures_go_out_side_by_side(service: Service, make_client: MakeClient) -> None:
+def test_good_signatures_go_out_side_by_side(service: Server, make_client: MakeClient) -> None:
     client = make_client(AkSkAuth("AK", "SKsecret"))
     client.run_task("t")
     ids = [f"t{i}" for i in range(100)]
-    service.always(
-        lambda seen: Reply(200, {"success_count": len(seen.json["list"]), "failure_count": 0}, delay=0.05)
-    )
+    service.always(Answer(200, {"success_count": 10, "failure_count": 0}, delay=0.05))
     assert len(client.start_tasks(ids, max_parallel_requests=10).succeeded) == 100
     assert service.most_in_flight > 4
 
 
-def test_static_token_that_is_refused_is_not_repeated(service: Service, make_client: MakeClient) -> None:
+def test_static_token_that_is_refused_is_not_repeated(service: Server, make_client: MakeClient) -> None:
     service.always(EXPIRED)
     with pytest.raises(FdiAuthError, match="The token must be updated") as caught:
         make_client(StaticTokenAuth("MIItoken")).get_task("t")
     assert caught.value.error_code == "APIGW.0307"
-    assert len(service.seen) == 1
+    assert len(service.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -426,11 +422,11 @@ def test_token_that_no_header_can_hold_is_refused_without_being_shown(token: Any
     assert "a\nb" not in str(caught.value)
 
 
-# The official SDK's chain
+# The official SDK's provider chain
 
 
 def test_sdk_chain_takes_credentials_of_the_environment(
-    service: Service, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+    service: Server, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("huaweicloudsdkcore")
     monkeypatch.setenv("HUAWEICLOUD_SDK_AK", "AKofTheEnvironment")
@@ -469,27 +465,27 @@ class Always:
         return self.credentials
 
 
-def test_sdk_chain_is_asked_again_after_a_401(service: Service, make_client: MakeClient) -> None:
+def test_sdk_chain_is_asked_again_after_a_401(service: Server, make_client: MakeClient) -> None:
     pytest.importorskip("huaweicloudsdkcore")
     service.then(REFUSED).always(TASK)
     make_client(SdkAuth(provider=Provider(("AK1", "SK1"), ("AK2", "SK2")))).get_task("t")
-    used = [seen.headers["Authorization"].split(",")[0] for seen in service.seen]
+    used = [request.headers["Authorization"].split(",")[0] for request in service.requests]
     assert used == ["SDK-HMAC-SHA256 Access=AK1", "SDK-HMAC-SHA256 Access=AK2"]
 
 
-def test_sdk_chain_with_the_same_bad_key_sends_once(service: Service, make_client: MakeClient) -> None:
+def test_sdk_chain_with_the_same_bad_key_sends_once(service: Server, make_client: MakeClient) -> None:
     pytest.importorskip("huaweicloudsdkcore")
     service.always(REFUSED)
     client = make_client(SdkAuth(provider=Provider(("AK1", "SK1"))))
     for _ in range(3):
         with pytest.raises(FdiAuthError):
             client.get_task("t")
-    assert len(service.seen) == 1
+    assert len(service.requests) == 1
 
 
 @pytest.mark.parametrize("status", [204, 500])
 def test_sdk_chain_that_fails_after_the_answer_does_not_change_it(
-    status: int, service: Service, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+    status: int, service: Server, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("huaweicloudsdkcore")
     credentials = Provider(("AK1", "SK1")).get_credentials()
@@ -497,9 +493,9 @@ def test_sdk_chain_that_fails_after_the_answer_does_not_change_it(
     def fail(http_client: Any) -> None:
         raise OSError("metadata service out of reach")
 
-    def answer(seen: Seen) -> Reply:
+    def answer(request: Request) -> Answer:
         monkeypatch.setattr(credentials, "process_sts", fail)
-        return Reply(status)
+        return Answer(status)
 
     service.always(answer)
     client = make_client(SdkAuth(provider=Always(credentials)))
@@ -509,11 +505,11 @@ def test_sdk_chain_that_fails_after_the_answer_does_not_change_it(
         with pytest.raises(FdiServerError) as caught:
             client.run_task("t", resend=False)
         assert caught.value.ambiguous
-    assert len(service.seen) == 1
+    assert len(service.requests) == 1
 
 
 def test_late_refusal_of_a_renewed_key_does_not_fall_on_the_new_one(
-    service: Service, make_client: MakeClient
+    service: Server, make_client: MakeClient
 ) -> None:
     pytest.importorskip("huaweicloudsdkcore")
     client = make_client(SdkAuth(provider=Provider(("AK1", "SK1"), ("AK2", "SK2"))))
@@ -521,8 +517,8 @@ def test_late_refusal_of_a_renewed_key_does_not_fall_on_the_new_one(
     client.get_task("t")
     both_sent = threading.Barrier(2)
 
-    def answer(seen: Seen) -> Reply:
-        if "Access=AK2," in seen.headers["Authorization"]:
+    def answer(request: Request) -> Answer:
+        if "Access=AK2," in request.headers["Authorization"]:
             return TASK
         both_sent.wait(5)
         return REFUSED
@@ -535,28 +531,26 @@ def test_late_refusal_of_a_renewed_key_does_not_fall_on_the_new_one(
 
 
 def test_renewed_key_goes_out_alone_even_if_the_old_one_was_accepted_meanwhile(
-    service: Service, make_client: MakeClient
+    service: Server, make_client: MakeClient
 ) -> None:
     pytest.importorskip("huaweicloudsdkcore")
     credentials = Provider(("AK1", "SK1")).get_credentials()
     auth = SdkAuth(provider=Always(credentials))
 
-    def renew_and_accept(seen: Seen) -> Reply:
+    def renew_and_accept(request: Request) -> Answer:
         credentials.ak, credentials.sk = "AK2", "SK2"
         auth.project_id  # noqa: B018 - as any other thread would, it takes the new key
         return TASK
 
-    service.then(renew_and_accept).always(Reply(401, {"error_code": "APIGW.0301"}, delay=0.05))
+    service.then(renew_and_accept).always(Answer(401, {"error_code": "APIGW.0301"}, delay=0.05))
     client = make_client(auth)
     client.get_task("t")
     with pytest.raises(FdiAuthError):
         client.start_tasks([f"t{i}" for i in range(100)], max_parallel_requests=10)
-    assert len(service.seen) == 2
+    assert len(service.requests) == 2
 
 
-def test_closing_a_client_of_the_sdk_chain_leaves_it_usable(
-    service: Service, make_client: MakeClient
-) -> None:
+def test_closing_a_client_of_the_sdk_chain_leaves_it_usable(service: Server, make_client: MakeClient) -> None:
     pytest.importorskip("huaweicloudsdkcore")
     service.always(TASK)
     with make_client(SdkAuth(provider=Provider(("AK1", "SK1")))) as client:

@@ -14,7 +14,7 @@ import requests
 from airflow_provider_fdi.client import AkSkAuth, FdiClient
 from airflow_provider_fdi.client.signing import canonical_query, sign, signature
 from tests.client.conftest import BASE, PROJECT
-from tests.client.loopback import Reply, Service
+from tests.server import Answer, Server
 
 AK, SK = "AKEXAMPLE0000000001", "SKexample/abcdefghijklmnopqrstuvwxyz0123"
 HOST = "roma.cn-north-4.myhuaweicloud.com"
@@ -170,19 +170,19 @@ def test_lists_and_booleans_of_a_query_are_written_as_by_the_sdk() -> None:
     assert canonical_query(pairs) == theirs == "empty=&flag=true&n=7&z=&z=a&z=b&%E6%97%A5=x%20y"
 
 
-def test_what_is_signed_is_what_arrives(service: Service, make_client: Any) -> None:
+def test_what_is_signed_is_what_arrives(service: Server, make_client: Any) -> None:
     client: FdiClient = make_client(AkSkAuth(AK, SK, security_token="STS"))
-    service.always(Reply(200, {"total": 0, "entities": []}))
+    service.always(Answer(200, {"total": 0, "entities": []}))
     client.list_tasks(name="日报 a+b/c")
     client.auto_create_mappings(source_datasource_id="a", target_datasource_id="b", mapping_prefix="ü ")
-    service.then(Reply(200, {"success_count": 1, "failure_count": 0}))
+    service.then(Answer(200, {"success_count": 1, "failure_count": 0}))
     client.start_tasks(["t ü"])
-    for seen in service.seen:
-        _, _, rest = seen.headers["Authorization"].partition("SignedHeaders=")
+    for request in service.requests:
+        _, _, rest = request.headers["Authorization"].partition("SignedHeaders=")
         names, _, value = rest.partition(", Signature=")
-        path, _, query = seen.target.partition("?")
-        headers = {name: seen.headers[name] for name in names.split(";")}
-        assert signature(seen.method, path, query, headers, seen.body, SK) == (names, value)
+        path, _, query = request.target.partition("?")
+        headers = {name: request.headers[name] for name in names.split(";")}
+        assert signature(request.method, path, query, headers, request.body, SK) == (names, value)
         assert {"content-type", "host", "x-project-id", "x-sdk-date", "x-security-token"} <= set(
             names.split(";")
         )

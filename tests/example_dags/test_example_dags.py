@@ -41,7 +41,7 @@ def warehouse(
 
 
 def load(name: str) -> Any:
-    """The example's DAG, from the folder in which this Airflow looks for DAGs: it runs no others."""
+    """The example's DAG, from this Airflow's DAG folder: it runs no others."""
     folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
     for path in (EXAMPLES / f"{name}.py", *EXAMPLES.glob("*.json")):
         shutil.copy(path, folder)

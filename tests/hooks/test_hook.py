@@ -16,9 +16,9 @@ from airflow_provider_fdi.hooks.fdi import FdiHook
 from airflow_provider_fdi.hooks.settings import FdiConnectionSettingError
 
 
-def connect(monkeypatch: pytest.MonkeyPatch, row: dict[str, Any], **place: Any) -> FdiHook:
+def connect(monkeypatch: pytest.MonkeyPatch, row: dict[str, Any], **settings: Any) -> FdiHook:
     monkeypatch.setenv("AIRFLOW_CONN_FDI_DEFAULT", json.dumps(row))
-    return FdiHook(**place)
+    return FdiHook(**settings)
 
 
 def without(row: dict[str, Any], *keys: str) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def test_client_is_made_once(fdi_connection: str) -> None:
     assert hook.get_conn() is hook.get_conn()
 
 
-def test_place_of_the_operator_wins_over_the_connection_s(fdi_connection: str) -> None:
+def test_project_and_instance_of_the_operator_win_over_the_connection_s(fdi_connection: str) -> None:
     client = FdiHook(project_id="p", instance_id="i").get_conn()
     assert (client.project_id, client.instance_id) == ("p", "i")
 
@@ -91,7 +91,7 @@ def test_project_of_a_region_has_the_region_s_name(
 
 @pytest.mark.parametrize("auth_type", ["token", "aksk", "password"])
 @pytest.mark.parametrize("field", ["project_id", "instance_id"])
-def test_place_that_is_known_from_nowhere(
+def test_instance_that_is_set_nowhere(
     field: str, auth_type: str, fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hook = connect(monkeypatch, without(fdi_emulator.connection(auth_type), field))

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
-import ssl
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.hooks.fdi import FdiHook
-from tests.client.loopback import Service
+from tests.server import Answer, Server
 
 SECRET = "a-secret-that-nobody-may-see"
 OTHER_ID = "ffffffffffffffffffffffffffffffff"
@@ -45,8 +43,8 @@ def free_port() -> int:
 
 
 def test_connection_that_works(says: Callable[..., str], fdi_emulator: FdiEmulator) -> None:
-    place = f"instance {fdi_emulator.instance_id} of project {fdi_emulator.project_id}"
-    assert says(ok=True) == f"Connected to {place}"
+    instance = f"instance {fdi_emulator.instance_id} of project {fdi_emulator.project_id}"
+    assert says(ok=True) == f"Connected to {instance}"
 
 
 # Settings
@@ -96,36 +94,14 @@ def test_network_that_drops_the_answer(says: Callable[..., str], fdi_emulator: F
 # TLS
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A certificate that signs itself, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    names = str(folder / "cert.pem"), str(folder / "key.pem")
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
-    subprocess.run([*command, "-out", names[0], "-keyout", names[1]], check=True, capture_output=True)
-    return names
-
-
-@pytest.fixture
-def https(certificate: tuple[str, str]) -> Iterator[Service]:
-    service = Service()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    service.server.socket = context.wrap_socket(service.server.socket, server_side=True)
-    service.url = service.url.replace("http:", "https:")
-    yield service
-    service.close()
-
-
-def test_tls_certificate_that_signed_itself(says: Callable[..., str], https: Service) -> None:
+def test_tls_certificate_that_signed_itself(says: Callable[..., str], https: Server) -> None:
     words = says(host=https.url)
     assert words.startswith("TLS: count_tasks: no answer from https://127.0.0.1:")
     assert "certificate verify failed" in words
-    assert https.seen == []
+    assert https.requests == []
 
 
-def test_tls_certificate_of_the_login(says: Callable[..., str], https: Service) -> None:
+def test_tls_certificate_of_the_login(says: Callable[..., str], https: Server) -> None:
     assert says("password", extra={"iam_endpoint": https.url}).startswith("TLS: log in to IAM: ")
 
 
@@ -136,17 +112,11 @@ def test_tls_to_a_service_without_it(says: Callable[..., str], fdi_emulator: Fdi
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 @pytest.mark.parametrize("how", ["CA file", "not verified"])
 def test_tls_with_a_private_ca(
-    how: str, says: Callable[..., str], https: Service, certificate: tuple[str, str]
+    how: str, says: Callable[..., str], https: Server, certificate: tuple[str, str]
 ) -> None:
-    https.always(lambda seen: _counts())
-    says(host=https.url, extra={"verify": certificate[0] if how == "CA file" else False}, ok=True)
-
-
-def _counts() -> Any:
-    from tests.client.loopback import Reply
-
     kinds = dict.fromkeys(("running", "abnormal", "terminated", "completed"), 0)
-    return Reply(200, {"common_task": kinds, "composite_task": kinds})
+    https.always(Answer(200, {"common_task": kinds, "composite_task": kinds}))
+    says(host=https.url, extra={"verify": certificate[0] if how == "CA file" else False}, ok=True)
 
 
 # Credentials

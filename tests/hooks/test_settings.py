@@ -134,7 +134,7 @@ def test_endpoint_without_a_host_is_the_region_s(settings: Any) -> None:
     assert found.iam_endpoint == "https://iam.cn-south-1.myhuaweicloud.com"
 
 
-def test_iam_endpoint_of_its_own(settings: Any) -> None:
+def test_custom_iam_endpoint(settings: Any) -> None:
     found = settings(extra={"iam_endpoint": "iam.pod3.example.com", "region": "cn-north-4"})
     assert found.iam_endpoint == "https://iam.pod3.example.com"
 
@@ -257,7 +257,7 @@ def test_slip_in_a_key_is_refused_with_the_right_one(slip: str, meant: str, sett
 @pytest.mark.parametrize(
     ("slip", "field"), [("endpoint", "host"), ("secret_key", "password"), ("ak", "login")]
 )
-def test_field_that_was_put_into_extra_is_told_its_place(slip: str, field: str, settings: Any) -> None:
+def test_field_put_into_extra_says_where_it_belongs(slip: str, field: str, settings: Any) -> None:
     words = refused(settings, **{field: None}, extra={slip: SECRET})
     assert f"extra['{slip}']: there is no such key; did you mean '{field}', outside of extra?" in words
 

@@ -211,7 +211,7 @@ def operator(**arguments: Any) -> FdiRunTaskOperator:
     return FdiRunTaskOperator(task_id="run", fdi_task_id="t1", **arguments)
 
 
-def test_a_run_is_noted_once_with_every_asset_of_its_task() -> None:
+def test_a_run_is_recorded_once_with_every_asset_of_its_task() -> None:
     stores = AssetStores()
     runs = operator(outlets=[Asset(uri="x-a://one")], inlets=[Asset(uri="x-a://two")])
 
@@ -221,7 +221,7 @@ def test_a_run_is_noted_once_with_every_asset_of_its_task() -> None:
     assert [json.loads(kept[AIRFLOW_RUNS_KEY + "t1"]) for kept in stores.kept.values()] == [["r1", "r2"]] * 2
 
 
-def test_only_the_last_hundred_runs_are_noted() -> None:
+def test_only_the_last_hundred_runs_are_recorded() -> None:
     stores = AssetStores()
     runs = operator(outlets=[Asset(uri="x-a://one")])
 
@@ -243,5 +243,5 @@ def test_a_store_that_fails_does_not_fail_the_run(caplog: pytest.LogCaptureFixtu
     assert "could not be stored with asset x-a://one" in caplog.text
 
 
-def test_without_a_store_nothing_is_noted() -> None:
+def test_without_a_store_nothing_is_recorded() -> None:
     report_run({}, operator(outlets=[Asset(uri="x-a://one")]), "t1", "r1")  # type: ignore[typeddict-item]

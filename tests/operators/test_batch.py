@@ -14,7 +14,8 @@ from airflow_provider_fdi.compat import AirflowFailException
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiBatchFailed, FdiTimeout, FdiTriggerEventError
 from airflow_provider_fdi.operators.fdi import FdiBatchOperator, FdiCreateTaskOperator
-from tests.standin import INSTANCE, LOST, PROJECT, RESET, TOKEN, Answer, Request, StandIn, flat, nested
+from tests.server import LOST, RESET, Answer, Request
+from tests.standin import INSTANCE, PROJECT, TOKEN, StandIn, flat, nested
 from tests.taskinstance import Store, context, deferral, event_of, killed_by
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
@@ -46,9 +47,9 @@ def test_25_tasks_are_three_documented_requests_and_nothing_else(
     assert len(stand_in.requests) == 3
     path = f"/v2/{PROJECT}/fdi/instances/{INSTANCE}/batch-operation/tasks"
     for request in stand_in.requests:
-        assert request.line == f"POST {path} HTTP/1.1".encode()
-        assert (request.header("Content-Type") or "").split(";")[0] == "application/json"
-        assert request.header("X-Auth-Token") == TOKEN
+        assert request.line == f"POST {path} HTTP/1.1"
+        assert request.headers.get_content_type() == "application/json"
+        assert request.headers["X-Auth-Token"] == TOKEN
     # In flight at once, so that their order is not reported.
     sent = sorted(
         (request.json for request in stand_in.requests), key=lambda body: body["list"][0]["task_id"]
@@ -118,7 +119,7 @@ def test_tasks_may_be_named(stand_in: StandIn, count: int) -> None:
     assert make(fdi_task_names=names).execute(context(Store()))["succeeded"] == ids
 
 
-def test_a_failure_of_a_task_given_by_name_tells_its_name(stand_in: StandIn) -> None:
+def test_a_failure_of_a_task_given_by_name_includes_the_name(stand_in: StandIn) -> None:
     (task_id,) = add_tasks(stand_in, 1)
     name = stand_in.tasks[task_id]["task_name"]
     failure = {"task_id": task_id, "error_code": "FDI.3083", "error_msg": "No scheduled plan."}
@@ -162,7 +163,7 @@ def test_a_bad_id_fails_the_batch_by_name_with_its_code_and_message(stand_in: St
     ]
 
 
-def test_a_failure_tells_the_name_of_the_task_where_the_service_does(stand_in: StandIn) -> None:
+def test_a_failure_includes_the_name_of_the_task_where_the_service_does(stand_in: StandIn) -> None:
     (task_id,) = add_tasks(stand_in, 1)
     bean = {
         "task_id": task_id,
@@ -308,7 +309,7 @@ def test_what_was_done_before_the_service_broke_down_is_not_sent_again(stand_in:
     assert [ids_sent(request) for request in stand_in.writes] == [ids[10:20], ids[20:]]
 
 
-def test_what_was_done_is_known_although_looking_at_the_failures_failed(stand_in: StandIn) -> None:
+def test_what_was_done_is_remembered_although_searching_for_the_failures_failed(stand_in: StandIn) -> None:
     ids, store = add_tasks(stand_in, 2), Store()
     stand_in.script("ListTasks", *[flat("FDI.0001", "Internal error.", 500)] * 9)
     with pytest.raises(FdiServerError):
@@ -318,7 +319,7 @@ def test_what_was_done_is_known_although_looking_at_the_failures_failed(stand_in
     with pytest.raises(FdiBatchFailed):
         make([*ids, MISSING]).execute(context(store, try_number=2))
     assert [ids_sent(request) for request in stand_in.writes] == [[MISSING]]
-    # Remembered, not looked up: nothing but the failure is asked after.
+    # Remembered, not searched for: only the task that failed is queried.
     assert [request.query["task_id"] for request in stand_in.of("ListTasks")] == [MISSING]
 
 
@@ -346,25 +347,25 @@ def test_the_try_after_a_process_that_was_killed_between_two_answers_sends_what_
 # --- wait_for_status ----------------------------------------------------------------------------------------
 
 
-def late(stand_in: StandIn, task_id: str, looks: int) -> None:
-    """The task reports its old status for some looks after it was started."""
+def late(stand_in: StandIn, task_id: str, polls: int) -> None:
+    """The task reports its old status to some polls after it was started."""
 
     def old(request: Request) -> Answer:
         row = {**stand_in.tasks[task_id], "status": 0}
         return Answer(body={"total": 1, "size": 1, "entities": [row]})
 
-    stand_in.script("ListTasks", *[old] * looks)
+    stand_in.script("ListTasks", *[old] * polls)
 
 
 def test_wait_for_status_waits_until_the_task_reports_it(stand_in: StandIn) -> None:
     (task_id,) = add_tasks(stand_in, 1)
-    late(stand_in, task_id, looks=2)
+    late(stand_in, task_id, polls=2)
     result = make([task_id], wait_for_status=True, poll_interval=0.02).execute(context(Store()))
     assert result["succeeded"] == [task_id]
     assert len(stand_in.of("ListTasks")) == 3
 
 
-def test_waiting_for_many_tasks_costs_one_request_a_look(stand_in: StandIn) -> None:
+def test_waiting_for_many_tasks_costs_one_request_a_poll(stand_in: StandIn) -> None:
     ids = add_tasks(stand_in, 25)
     make(ids, wait_for_status=True, poll_interval=0.02).execute(context(Store()))
     assert [request.method for request in stand_in.requests].count("GET") == 1

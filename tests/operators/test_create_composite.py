@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_fdi.client.errors import FdiError
 from airflow_provider_fdi.compat import AirflowFailException
-from airflow_provider_fdi.emulator.handle import FdiEmulator
-from airflow_provider_fdi.exceptions import FdiAlreadyExists, FdiTaskBusy
 from airflow_provider_fdi.operators import creation
 from airflow_provider_fdi.operators.fdi import FdiCreateCompositeTaskOperator
-from tests.standin import BROKEN_OFF, LOST, RESET, Answer, Request, StandIn, flat, nested
-from tests.taskinstance import Store, context, killed_by
+from tests.server import LOST, RESET, Answer
+from tests.standin import StandIn, flat, nested
+from tests.taskinstance import Store, context
 
 NAME = "cdctest1"
 SOURCE = "30969b205e8f4392a25fb321112d1753"
@@ -38,10 +36,6 @@ def make(**changes: Any) -> FdiCreateCompositeTaskOperator:
     return FdiCreateCompositeTaskOperator(**(arguments | changes))
 
 
-def written(stand_in: StandIn) -> list[str]:
-    return [request.operation for request in stand_in.writes]
-
-
 # --- what is sent -----------------------------------------------------------------------------------------
 
 
@@ -49,7 +43,7 @@ def test_init_and_create_send_the_documented_bodies_and_nothing_else_is_written(
     task_id = make(
         description="create", task_tag="combination", source_app_id=APP, target_app_id=APP
     ).execute(context(Store()))
-    assert written(stand_in) == ["InstallMultiTasks", "CreateMultiTasks"]
+    assert stand_in.written == ["InstallMultiTasks", "CreateMultiTasks"]
     init, create = stand_in.writes
     assert init.json == {
         "source_datasource_id": SOURCE,
@@ -99,7 +93,7 @@ MAPPINGS = [
 @pytest.mark.parametrize("given", [MAPPINGS, str(MAPPINGS)], ids=["list", "text of a template"])
 def test_table_mappings_are_added_between_init_and_create(stand_in: StandIn, given: Any) -> None:
     task_id = make(table_mappings=given).execute(context(Store()))
-    assert written(stand_in) == ["InstallMultiTasks", *["CreateMultiTaskMappings"] * 2, "CreateMultiTasks"]
+    assert stand_in.written == ["InstallMultiTasks", *["CreateMultiTaskMappings"] * 2, "CreateMultiTasks"]
     sides = {"source_datasource_id": SOURCE, "target_datasource_id": TARGET}
     assert stand_in.mappings[task_id] == [sides | mapping for mapping in MAPPINGS]
 
@@ -130,8 +124,8 @@ def test_the_initialisation_may_answer_a_list_or_an_object(
     assert stand_in.writes[1].json["task_id"] == "from-the-init"
 
 
-@pytest.mark.parametrize("answer", [{"task_id": None}, None, {}])
-def test_a_create_that_tells_no_id_returns_the_one_of_the_initialisation(
+@pytest.mark.parametrize("answer", [{"task_id": None}, {}, b"null", b""])
+def test_a_create_that_returns_no_id_has_the_one_of_the_initialisation(
     stand_in: StandIn, answer: Any
 ) -> None:
     stand_in.script("CreateMultiTasks", Answer(body=answer, handled=True))
@@ -145,30 +139,18 @@ def test_a_refusal_is_quoted_and_nothing_follows_it(stand_in: StandIn, operation
     stand_in.script(operation, shape("FDI.3150", "The task list is empty."))
     with pytest.raises(AirflowFailException, match=r"FDI\.3150 The task list is empty\."):
         make(table_mappings=MAPPINGS).execute(context(Store()))
-    assert written(stand_in)[-1] == operation
+    assert stand_in.written[-1] == operation
     assert stand_in.tasks == {}
 
 
 # --- an answer that was lost --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "loss", [LOST, BROKEN_OFF, Answer(500, {}, handled=True), Answer(502, b"Bad Gateway", handled=True)]
-)
-def test_a_create_whose_answer_was_lost_leaves_one_task_and_returns_its_id(
-    stand_in: StandIn, loss: Answer
-) -> None:
-    stand_in.script("CreateMultiTasks", loss)
-    task_id = make(table_mappings=MAPPINGS[:1]).execute(context(Store()))
-    assert list(stand_in.tasks) == [task_id]
-    assert written(stand_in).count("CreateMultiTasks") == 1
-
-
-def test_a_create_that_was_lost_on_the_way_is_sent_again_in_the_same_try(stand_in: StandIn) -> None:
+def test_a_create_that_was_lost_on_the_way_is_sent_again_without_its_mappings(stand_in: StandIn) -> None:
     stand_in.script("CreateMultiTasks", RESET)
     task_id = make(table_mappings=MAPPINGS[:1]).execute(context(Store()))
     assert list(stand_in.tasks) == [task_id]
-    assert written(stand_in) == ["InstallMultiTasks", "CreateMultiTaskMappings", *["CreateMultiTasks"] * 2]
+    assert stand_in.written == ["InstallMultiTasks", "CreateMultiTaskMappings", *["CreateMultiTasks"] * 2]
 
 
 @pytest.mark.parametrize("operation", ["InstallMultiTasks", "CreateMultiTaskMappings"])
@@ -193,45 +175,7 @@ def test_the_retry_after_a_lost_preparation_creates_one_whole_task(stand_in: Sta
     assert len(stand_in.mappings[task_id]) == 2
 
 
-def test_the_try_after_a_killed_one_returns_the_task_that_was_created(
-    stand_in: StandIn, tmp_path: Path
-) -> None:
-    store = Store(tmp_path / "store")
-
-    def arm(kill: Callable[[], None]) -> None:
-        def create_then_kill(request: Request) -> Answer:
-            kill()
-            return LOST
-
-        stand_in.script("CreateMultiTasks", create_then_kill)
-
-    killed_by(lambda: make().execute(context(store)), arm)
-    (task_id,) = stand_in.tasks
-    assert make(if_exists="fail").execute(context(store, try_number=2)) == task_id
-    assert written(stand_in) == ["InstallMultiTasks", "CreateMultiTasks"]
-
-
 # --- if_exists --------------------------------------------------------------------------------------------
-
-
-def test_if_exists_fail_names_the_task(stand_in: StandIn) -> None:
-    task_id = stand_in.add_task(NAME, task_type="REALTIME")
-    with pytest.raises(FdiAlreadyExists, match=task_id):
-        make().execute(context(Store()))
-    assert stand_in.writes == []
-
-
-def test_if_exists_reuse_returns_the_task_as_it_is(stand_in: StandIn) -> None:
-    task_id = stand_in.add_task(NAME, task_type="REALTIME", status=1)
-    assert make(if_exists="reuse").execute(context(Store())) == task_id
-    assert stand_in.writes == []
-
-
-def test_a_common_task_of_the_name_is_not_taken_for_a_composite_one(stand_in: StandIn) -> None:
-    task_id = stand_in.add_task(NAME, task_type="TIMING")
-    with pytest.raises(FdiAlreadyExists, match=rf"{task_id}.*is a common task, not a composite one"):
-        make(if_exists="reuse").execute(context(Store()))
-    assert stand_in.writes == []
 
 
 def test_if_exists_update_sends_what_can_be_updated(stand_in: StandIn) -> None:
@@ -249,24 +193,10 @@ def test_if_exists_update_sends_what_can_be_updated(stand_in: StandIn) -> None:
     }
 
 
-def test_a_started_task_is_not_updated(stand_in: StandIn) -> None:
-    stand_in.add_task(NAME, task_type="REALTIME", status=1)
-    with pytest.raises(FdiTaskBusy, match="stop_first=True"):
-        make(if_exists="update").execute(context(Store()))
-    assert stand_in.writes == []
-
-
-def test_stop_first_stops_the_task_before_it_is_updated(stand_in: StandIn) -> None:
-    stand_in.add_task(NAME, task_type="REALTIME", status=1)
-    make(if_exists="update", stop_first=True, repulling_snapshot=True).execute(context(Store()))
-    assert written(stand_in) == ["BatchStartOrStopTasks", "UpdateMultiTasks"]
-    assert stand_in.writes[1].json["repulling_snapshot"] is True
-
-
-def test_the_emulator_agrees(fdi_emulator: FdiEmulator, fdi_connection: str) -> None:
-    source = fdi_emulator.add_datasource("source", "sqlite://")
-    task_id = make(source_datasource_id=source, target_datasource_id=source).execute(context(Store()))
-    assert fdi_emulator.task(task_id)["task_name"] == NAME
+def test_an_update_may_pull_the_snapshot_again(stand_in: StandIn) -> None:
+    stand_in.add_task(NAME, task_type="REALTIME")
+    make(if_exists="update", repulling_snapshot=True).execute(context(Store()))
+    assert stand_in.writes[0].json["repulling_snapshot"] is True
 
 
 # --- refused before anything is sent ------------------------------------------------------------------------

@@ -1,39 +1,22 @@
-"""Creating a common task: what is sent, what a lost answer leaves, and what is refused before it is sent."""
+"""Creating a common task: what is sent, what comes back, and what is refused before anything is sent."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_fdi.client.errors import (
-    FdiConflictError,
-    FdiConnectionError,
     FdiError,
-    FdiServerError,
 )
 from airflow_provider_fdi.compat import AirflowFailException
-from airflow_provider_fdi.emulator.handle import FdiEmulator
-from airflow_provider_fdi.exceptions import FdiAlreadyExists, FdiTaskBusy
 from airflow_provider_fdi.operators import creation
 from airflow_provider_fdi.operators.fdi import FdiCreateTaskOperator
-from tests.standin import (
-    BROKEN_OFF,
-    INSTANCE,
-    LOST,
-    PROJECT,
-    RESET,
-    TOKEN,
-    Answer,
-    Request,
-    StandIn,
-    flat,
-    nested,
-)
-from tests.taskinstance import Store, context, killed_by
+from tests.server import Answer
+from tests.standin import INSTANCE, NULL, PROJECT, TOKEN, StandIn
+from tests.taskinstance import Store, context
 
 NAME = "fdi_task_v2mysql-tomysql"
 SOURCE = "30969b205e8f4392a25fb321112d1753"
@@ -63,7 +46,7 @@ def make(**changes: Any) -> FdiCreateTaskOperator:
 def test_a_create_sends_the_documented_body_once_and_writes_nothing_else(stand_in: StandIn) -> None:
     make(description="mysql", task_tag="fdi_autotest").execute(context(Store()))
     (request,) = stand_in.writes
-    assert request.line == f"POST /v2/{PROJECT}/fdi/instances/{INSTANCE}/tasks HTTP/1.1".encode()
+    assert request.line == f"POST /v2/{PROJECT}/fdi/instances/{INSTANCE}/tasks HTTP/1.1"
     body = request.json
     assert json.loads(body.pop("task_detail")) == DETAIL
     assert body == {
@@ -91,9 +74,9 @@ def test_what_is_not_given_is_left_out_of_the_body(stand_in: StandIn) -> None:
 def test_the_headers_are_the_documented_ones(stand_in: StandIn) -> None:
     make().execute(context(Store()))
     request = stand_in.writes[0]
-    assert (request.header("Content-Type") or "").split(";")[0] == "application/json"
-    assert request.header("X-Auth-Token") == TOKEN
-    assert request.header("Authorization") is None
+    assert request.headers.get_content_type() == "application/json"
+    assert request.headers["X-Auth-Token"] == TOKEN
+    assert request.headers["Authorization"] is None
 
 
 def test_task_detail_as_text_is_sent_as_it_is(stand_in: StandIn) -> None:
@@ -141,32 +124,8 @@ def test_a_created_date_of_any_spelling_is_taken(stand_in: StandIn, created: Any
 
 
 def test_an_accepted_task_that_is_nowhere_fails_and_says_so(stand_in: StandIn) -> None:
-    stand_in.script("CreateCommonTask", Answer(body=None))
+    stand_in.script("CreateCommonTask", NULL)
     with pytest.raises(FdiError, match=f"accepted task '{NAME}' without returning its id"):
-        make().execute(context(Store()))
-
-
-@pytest.mark.parametrize("shape", [flat, nested])
-def test_a_refusal_is_quoted_and_ends_the_task_at_once(stand_in: StandIn, shape: Any) -> None:
-    stand_in.script("CreateCommonTask", shape("FDI.3101", "The data source does not exist."))
-    with pytest.raises(
-        AirflowFailException, match=r"FDI\.3101 The data source does not exist\..*HTTP 400"
-    ) as caught:
-        make().execute(context(Store()))
-    assert isinstance(caught.value.__cause__, FdiError)
-    assert len(stand_in.writes) == 1
-
-
-@pytest.mark.parametrize("status", [400, 401, 403, 404])
-def test_what_no_retry_can_mend_ends_the_task_at_once(stand_in: StandIn, status: int) -> None:
-    stand_in.script("CreateCommonTask", *[nested("FDI.9999", "No.", status)] * 2)
-    with pytest.raises(AirflowFailException, match=rf"FDI\.9999 No\. \[HTTP {status}"):
-        make().execute(context(Store()))
-
-
-def test_an_error_of_the_service_passes_through_so_that_retries_apply(stand_in: StandIn) -> None:
-    stand_in.script("CreateCommonTask", flat("FDI.0001", "Internal error.", 500))
-    with pytest.raises(FdiServerError, match="Internal error"):
         make().execute(context(Store()))
 
 
@@ -185,144 +144,7 @@ def test_an_unknown_connection_is_named(stand_in: StandIn) -> None:
     assert stand_in.requests == []
 
 
-# --- an answer that was lost --------------------------------------------------------------------------------
-
-LOSSES = {
-    "reset": LOST,
-    "broken off": BROKEN_OFF,
-    "500": Answer(500, {"error_code": "FDI.0001", "error_msg": "Internal error."}, handled=True),
-    "502": Answer(502, b"<html>Bad Gateway</html>", handled=True),
-    "504": Answer(504, None, handled=True),
-    "no JSON": Answer(200, b"OK", handled=True),
-}
-
-
-@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
-@pytest.mark.parametrize("store", [Store, lambda: None], ids=["store", "no store"])
-def test_a_create_whose_answer_was_lost_leaves_one_task_and_returns_its_id(
-    stand_in: StandIn, loss: Answer, store: Callable[[], Store | None]
-) -> None:
-    stand_in.script("CreateCommonTask", loss)
-    task_id = make().execute(context(store()))
-    assert list(stand_in.tasks) == [task_id]
-    assert len(stand_in.writes) == 1
-
-
-@pytest.mark.parametrize("store", [Store, lambda: None], ids=["store", "no store"])
-def test_a_create_that_was_lost_on_the_way_is_sent_again_in_the_same_try(
-    stand_in: StandIn, store: Callable[[], Store | None]
-) -> None:
-    stand_in.script("CreateCommonTask", RESET)
-    task_id = make().execute(context(store()))
-    assert list(stand_in.tasks) == [task_id]
-    assert len(stand_in.writes) == 2
-
-
-def test_a_create_is_sent_again_only_once_and_the_retry_creates_one_task(stand_in: StandIn) -> None:
-    stand_in.script("CreateCommonTask", RESET, RESET)
-    store = Store()
-    with pytest.raises(FdiConnectionError):
-        make().execute(context(store))
-    assert stand_in.tasks == {}
-    assert len(stand_in.writes) == 2
-    task_id = make().execute(context(store, try_number=2))
-    assert list(stand_in.tasks) == [task_id]
-
-
-def test_a_name_that_exists_when_a_lost_create_is_sent_again_is_ours(stand_in: StandIn) -> None:
-    """The first request is carried out after all, but only after the task was searched."""
-    late: list[str] = []
-
-    def refuse(request: Request) -> Answer:
-        late.append(stand_in.add_task(NAME))
-        return flat("FDI.3002", "The task name already exists.")
-
-    stand_in.script("CreateCommonTask", RESET, refuse)
-    assert make().execute(context(Store())) == late[0]
-    assert list(stand_in.tasks) == late
-
-
-def test_a_name_that_exists_at_the_first_request_is_not_ours(stand_in: StandIn) -> None:
-    stand_in.script("CreateCommonTask", flat("FDI.3002", "The task name already exists."))
-    with pytest.raises(FdiConflictError):
-        make().execute(context(Store()))
-    assert len(stand_in.writes) == 1
-
-
-def test_the_try_after_a_killed_one_returns_the_task_that_was_created(
-    stand_in: StandIn, tmp_path: Path
-) -> None:
-    store = Store(tmp_path / "store")
-
-    def arm(kill: Callable[[], None]) -> None:
-        def create_then_kill(request: Request) -> Answer:
-            kill()
-            return LOST
-
-        stand_in.script("CreateCommonTask", create_then_kill)
-
-    killed_by(lambda: make().execute(context(store)), arm)
-    (task_id,) = stand_in.tasks
-    assert make(if_exists="fail").execute(context(store, try_number=2)) == task_id
-    assert len(stand_in.writes) == 1
-
-
-def test_a_task_that_was_there_before_the_first_try_is_not_taken_for_ours(stand_in: StandIn) -> None:
-    stand_in.add_task(NAME)
-    store = Store()
-    for try_number in (1, 2):
-        with pytest.raises(FdiAlreadyExists):
-            make().execute(context(store, try_number))
-    assert stand_in.writes == []
-
-
-def test_a_cleared_task_does_not_take_the_old_task_for_its_own(stand_in: StandIn) -> None:
-    store = Store()
-    make().execute(context(store, max_tries=0))
-    with pytest.raises(FdiAlreadyExists):
-        make().execute(context(store, try_number=2, max_tries=1))
-
-
-def test_a_refused_create_leaves_no_claim_on_what_others_create(stand_in: StandIn) -> None:
-    store = Store()
-    stand_in.script("CreateCommonTask", flat("FDI.3016", "The data source cannot be reached."))
-    with pytest.raises(FdiError):
-        make().execute(context(store))
-    stand_in.add_task(NAME)
-    with pytest.raises(FdiAlreadyExists):
-        make().execute(context(store, try_number=2))
-
-
 # --- if_exists --------------------------------------------------------------------------------------------
-
-
-def test_if_exists_fail_names_the_task_and_the_way_out(stand_in: StandIn) -> None:
-    task_id = stand_in.add_task(NAME)
-    with pytest.raises(FdiAlreadyExists, match=rf"{NAME}.*{task_id}.*'reuse' or 'update'"):
-        make().execute(context(Store()))
-    assert stand_in.writes == []
-
-
-def test_if_exists_reuse_returns_the_task_as_it_is(stand_in: StandIn) -> None:
-    task_id = stand_in.add_task(NAME, status=1)
-    assert make(if_exists="reuse").execute(context(Store())) == task_id
-    assert stand_in.writes == []
-
-
-@pytest.mark.parametrize("if_exists", ["reuse", "update", "fail"])
-def test_a_composite_task_of_the_name_is_not_taken_for_a_common_one(
-    stand_in: StandIn, if_exists: str
-) -> None:
-    task_id = stand_in.add_task(NAME, ext_type="cdc", task_type="REALTIME")
-    with pytest.raises(FdiAlreadyExists, match=rf"{task_id}.*is a composite task, not a common one"):
-        make(if_exists=if_exists).execute(context(Store()))
-    assert stand_in.writes == []
-
-
-def test_if_exists_reuse_creates_the_task_if_it_is_not_there(stand_in: StandIn) -> None:
-    task_id = make(if_exists="reuse").execute(context(Store()))
-    assert list(stand_in.tasks) == [task_id]
-    assert [request.operation for request in stand_in.writes] == ["CreateCommonTask"]
 
 
 def test_if_exists_update_sends_the_whole_task(stand_in: StandIn) -> None:
@@ -338,29 +160,6 @@ def test_if_exists_update_sends_the_whole_task(stand_in: StandIn) -> None:
         "description": "new",
     }
     assert json.loads(request.json["task_detail"]) == DETAIL
-
-
-def test_a_started_task_is_not_updated(stand_in: StandIn) -> None:
-    task_id = stand_in.add_task(NAME, status=1)
-    with pytest.raises(FdiTaskBusy, match=rf"{task_id}.*is started.*stop_first=True"):
-        make(if_exists="update").execute(context(Store()))
-    assert stand_in.writes == []
-
-
-def test_stop_first_stops_the_task_before_it_is_updated(stand_in: StandIn) -> None:
-    task_id = stand_in.add_task(NAME, status=1)
-    make(if_exists="update", stop_first=True).execute(context(Store()))
-    assert [request.operation for request in stand_in.writes] == ["BatchStartOrStopTasks", "UpdateTask"]
-    assert stand_in.writes[0].json == {"action_id": "stop", "list": [{"task_id": task_id}]}
-    assert stand_in.tasks[task_id]["status"] == 0
-
-
-def test_a_task_created_on_the_emulator_is_found_by_the_id_that_is_returned(
-    fdi_emulator: FdiEmulator, fdi_connection: str
-) -> None:
-    source = fdi_emulator.add_datasource("source", "sqlite://")
-    task_id = make(source_datasource_id=source, target_datasource_id=source).execute(context(Store()))
-    assert fdi_emulator.task(task_id)["task_name"] == NAME
 
 
 # --- refused before anything is sent ------------------------------------------------------------------------

@@ -111,7 +111,7 @@ def test_id_and_name_together_are_refused(fdi_emulator: FdiEmulator) -> None:
         delete("t", fdi_task_name="flights", missing_ok=True).execute(context())
 
 
-def test_a_404_that_is_not_fdi_s_tells_nothing_about_the_task(fdi_emulator: FdiEmulator) -> None:
+def test_a_404_that_is_not_fdi_s_says_nothing_about_the_task(fdi_emulator: FdiEmulator) -> None:
     task = fdi_emulator.add_task("flights")
     words = {"error_code": "APIGW.0101", "error_msg": "The API does not exist."}
     fdi_emulator.fault("status", operation="ShowTask", status=404, body=words, times=None)
@@ -133,7 +133,7 @@ def test_a_task_that_vanished_after_its_deletion_was_refused_was_not_deleted_by_
         delete(task).execute(context(store, try_number=2))
 
 
-def test_a_refused_look_does_not_forget_a_deletion_that_was_not_answered(fdi_emulator: FdiEmulator) -> None:
+def test_a_refused_search_does_not_forget_a_deletion_that_was_not_answered(fdi_emulator: FdiEmulator) -> None:
     task = fdi_emulator.add_task("flights")
     store = Store()
     fdi_emulator.fault("reset_after", method="DELETE")

@@ -257,7 +257,7 @@ def finished_run(task_id: str) -> FdiRunTaskOperator:
     return operator
 
 
-def test_a_run_tells_inputs_outputs_columns_and_statistics(common_task: str) -> None:
+def test_a_run_reports_inputs_outputs_columns_and_statistics(common_task: str) -> None:
     pytest.importorskip("airflow.providers.openlineage")
 
     reported = finished_run(common_task).get_openlineage_facets_on_complete(None)
@@ -294,7 +294,7 @@ def test_openlineage_itself_takes_what_a_run_tells(common_task: str) -> None:
     assert "shop.dw_orders" in serde.Serde.to_json(found.outputs[0])
 
 
-def test_a_sensor_tells_the_lineage_of_the_run_it_waited_for(
+def test_a_sensor_reports_the_lineage_of_the_run_it_waited_for(
     common_task: str, fdi_emulator: FdiEmulator
 ) -> None:
     pytest.importorskip("airflow.providers.openlineage")
@@ -311,7 +311,7 @@ def client(fdi: FdiEmulator) -> FdiClient:
     return FdiClient(fdi.url, fdi.project_id, fdi.instance_id, StaticTokenAuth(fdi.token))
 
 
-def test_a_composite_task_tells_a_dataset_for_each_table(fdi_emulator: FdiEmulator, tmp_path: Any) -> None:
+def test_a_composite_task_reports_a_dataset_for_each_table(fdi_emulator: FdiEmulator, tmp_path: Any) -> None:
     import sqlite3
 
     pytest.importorskip("airflow.providers.openlineage")

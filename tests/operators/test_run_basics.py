@@ -298,11 +298,11 @@ def test_bad_input_is_refused_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("status", [403, 500])
-def test_a_look_that_fails_after_the_start_does_not_fail_a_task_that_does_not_wait(
+def test_a_poll_that_fails_after_the_start_does_not_fail_a_task_that_does_not_wait(
     fdi_emulator: FdiEmulator, fdi_connection: str, status: int
 ) -> None:
     task_id = fdi_emulator.add_task(script={"duration_ms": 60_000})
-    # The look around, the look for our row, and then the one that describes it.
+    # The search for other runs, the search for ours, and then the poll that describes it.
     fdi_emulator.fault("status", operation="ListMonitorLog", status=status, after=2, times=1)
     record = carry_out({"fdi_task_id": task_id, "wait_for_completion": False}, context(Store()))
     (started,) = fdi_emulator.runs_started(task_id)
@@ -320,7 +320,7 @@ def test_a_gate_that_a_template_left_empty_is_refused_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("field", ["project_id", "instance_id"])
-def test_a_place_that_a_template_left_empty_is_refused_before_anything_is_sent(
+def test_a_project_or_instance_that_a_template_left_empty_is_refused_before_anything_is_sent(
     fdi_emulator: FdiEmulator, fdi_connection: str, field: str
 ) -> None:
     with pytest.raises(AirflowFailException, match=f"{field}='None': is what a template over an XCom"):

@@ -13,19 +13,8 @@ from airflow_provider_fdi.compat import AirflowFailException
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiAlreadyExists
 from airflow_provider_fdi.operators.fdi import FdiCreateScheduleOperator
-from tests.standin import (
-    BROKEN_OFF,
-    INSTANCE,
-    LOST,
-    PROJECT,
-    RESET,
-    TOKEN,
-    Answer,
-    Request,
-    StandIn,
-    flat,
-    nested,
-)
+from tests.server import LOSSES, LOST, RESET, Answer, Request
+from tests.standin import INSTANCE, PROJECT, TOKEN, StandIn, flat, nested
 from tests.taskinstance import Store, context
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
@@ -53,9 +42,9 @@ def test_a_schedule_by_period_sends_the_documented_body_and_nothing_else_is_writ
     ).execute(context(Store()))
     (request,) = stand_in.writes
     path = f"/v2/{PROJECT}/fdi/instances/{INSTANCE}/tasks/{fdi_task}/dispatches"
-    assert request.line == f"POST {path} HTTP/1.1".encode()
-    assert (request.header("Content-Type") or "").split(";")[0] == "application/json"
-    assert request.header("X-Auth-Token") == TOKEN
+    assert request.line == f"POST {path} HTTP/1.1"
+    assert request.headers.get_content_type() == "application/json"
+    assert request.headers["X-Auth-Token"] == TOKEN
     assert request.json == {
         "use_quartz_cron": False,
         "period": "DAY",
@@ -163,7 +152,7 @@ def test_a_task_that_is_not_there_ends_the_task_at_once(stand_in: StandIn) -> No
     assert stand_in.writes == []
 
 
-@pytest.mark.parametrize("loss", [LOST, BROKEN_OFF, Answer(500, {}, handled=True), Answer(200, b"?", True)])
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 @pytest.mark.parametrize("if_exists", ["update", "reuse", "fail"])
 def test_a_create_whose_answer_was_lost_leaves_one_schedule_and_returns_its_id(
     stand_in: StandIn, fdi_task: str, loss: Answer, if_exists: str
@@ -185,7 +174,7 @@ def test_a_create_that_was_lost_on_the_way_is_made_good_by_the_retry(
     assert len(stand_in.schedules) == 1
 
 
-def test_the_try_after_one_that_could_not_look_takes_the_schedule_for_its_own(
+def test_the_try_after_one_that_could_not_search_takes_the_schedule_for_its_own(
     stand_in: StandIn, fdi_task: str
 ) -> None:
     def then_break_down(request: Request) -> Answer:
@@ -244,7 +233,7 @@ def test_fail_names_the_schedule_and_the_way_out(stand_in: StandIn, fdi_task: st
     assert stand_in.writes == []
 
 
-def test_a_start_time_told_as_text_is_compared_as_a_time(
+def test_a_start_time_given_as_text_is_compared_as_a_time(
     stand_in: StandIn, fdi_task: str, daily: str
 ) -> None:
     stand_in.schedules[fdi_task]["start_datetime"] = "2020-11-14T07:38:25.609Z"

@@ -112,7 +112,7 @@ def test_a_mapped_detail_is_read_from_a_json_file(
     assert created(fdi_emulator) == {"load_1": {"sourceTable": "orders"}, "load_2": {"sourceTable": "orders"}}
 
 
-def test_text_that_ends_like_a_file_is_taken_for_one_only_in_the_place_of_a_detail(
+def test_text_that_ends_like_a_file_name_is_one_only_as_the_whole_detail(
     fdi_emulator: FdiEmulator, run_dag: RunDag, datasources: dict[str, str]
 ) -> None:
     with dag("names_of_files") as made:

@@ -165,7 +165,7 @@ class Stage:
         fuse = Fuse(at, freezes=self.cell.mode in FROZEN)
         store = FileStore(self.path("store"), number, fuse.point)
         store.begin()
-        looks = self._watch_http(fuse, store)
+        polls = self._watch_http(fuse, store)
         tries = Tries(
             self.task,
             "sync" if self.cell.mode in (SYNC, FROZEN_SYNC) else "deferrable",
@@ -181,37 +181,40 @@ class Stage:
             fuse.slice = now.kind
             now = tries.step(now)
         fuse.point("before returning")
-        self.path("result").write_text(json.dumps({"value": now, "passed": fuse.passed, "looks": looks}))
+        self.path("result").write_text(json.dumps({"value": now, "passed": fuse.passed, "polls": polls}))
 
     def _watch_http(self, fuse: Fuse, store: FileStore) -> list[str]:
-        """Points around every request. Held runs end at the second look at them, so that all are the same."""
+        """A point before and after every request.
+
+        Held runs end at the second poll, so that all tries are the same.
+        """
         from requests.adapters import HTTPAdapter
 
         send = HTTPAdapter.send
-        looks: list[str] = []
+        polls: list[str] = []
 
         def sent(self_: HTTPAdapter, request: Any, *args: Any, **kwargs: Any) -> Any:
             path = urlsplit(request.url).path
             what = f"{request.method} {path.rpartition('/')[2]}"
-            self._end_what_was_seen_twice(what, store, looks)
+            self._end_what_was_polled_twice(what, store, polls)
             fuse.point(f"before {what}")
             response = send(self_, request, *args, **kwargs)
             fuse.point(f"after {what}")
             return response
 
         HTTPAdapter.send = sent  # type: ignore[method-assign]
-        return looks
+        return polls
 
-    def _end_what_was_seen_twice(self, what: str, store: FileStore, looks: list[str]) -> None:
+    def _end_what_was_polled_twice(self, what: str, store: FileStore, polls: list[str]) -> None:
         record = store.kept().get("fdi_run") or {}
         ours = record.get("run_id")
         if what == "GET monitor-logs" and ours:
-            looks.append(ours)
-            if looks.count(ours) == 2:
+            polls.append(ours)
+            if polls.count(ours) == 2:
                 self.emulator.release(self.task, "SUCCESS")
         if what == "GET tasks" and not record:
-            looks.append("another's")
-            if looks.count("another's") == 2 and self.cell.scenario.busy:
+            polls.append("another's")
+            if polls.count("another's") == 2 and self.cell.scenario.busy:
                 self.emulator.release(self.task, "SUCCESS")
 
     def outcome(self) -> dict[str, Any]:
@@ -362,7 +365,7 @@ def main(url: str) -> None:
             and (dry.mode not in FROZEN or _can_start_another(outcome["passed"], n))
         ]
     played = list(play(emulator, cells))
-    # How often a late log is looked for varies a little; a point that was not reached is no cell.
+    # How often a late log is polled varies a little; a point that was not reached is not a cell.
     died = [(cell, outcome) for cell, outcome in played if outcome["died"]]
 
     def name(cell: Cell) -> str:

@@ -105,7 +105,7 @@ def test_starts_that_nobody_answers_end_after_the_second_with_the_words_of_the_s
     assert emulator.journal_counts()["RunTask"] == 2
 
 
-def test_a_throttled_start_waits_as_long_as_it_is_told(emulator: FdiEmulator, task: str) -> None:
+def test_a_throttled_start_waits_as_long_as_retry_after_says(emulator: FdiEmulator, task: str) -> None:
     emulator.fault("status", operation="RunTask", status=429, headers={"Retry-After": "1"})
 
     Tries(task, "sync").run()
@@ -115,7 +115,7 @@ def test_a_throttled_start_waits_as_long_as_it_is_told(emulator: FdiEmulator, ta
 
 
 @pytest.mark.parametrize("kind", ["reset_after", "status_after", "reset_before", "truncate_body", "html"])
-def test_looks_that_fail_do_not_matter(emulator: FdiEmulator, task: str, tries: MakeTries, kind: str) -> None:
+def test_polls_that_fail_do_not_matter(emulator: FdiEmulator, task: str, tries: MakeTries, kind: str) -> None:
     emulator.fault(kind, operation="ListMonitorLog", times=4, after=1)
 
     result = tries().run()
@@ -230,7 +230,7 @@ def test_a_try_that_died_in_the_start_is_given_the_whole_grace_too(
     class Died(BaseException):
         pass
 
-    # Late in its second, where a clock that tells whole seconds misleads most.
+    # Late in its second, where a clock of whole seconds is furthest off.
     eventually(lambda: 0.9 < (emulator.now_ms() / 1000) % 1 < 0.96)
     keep = attempts.store.set  # type: ignore[union-attr]
 
@@ -305,7 +305,7 @@ def test_the_order_of_the_log_does_not_matter(
         ("end_time", {"duration_ms": 2300}),
     ],
 )
-def test_whichever_time_the_filter_of_the_log_looks_at(
+def test_whichever_time_the_log_is_filtered_by(
     emulator: FdiEmulator, task: str, tries: MakeTries, time_: str, script: dict[str, Any]
 ) -> None:
     emulator.switch(begin_time_filters=time_)
@@ -339,7 +339,7 @@ def test_a_run_that_is_cancelled_in_the_queue_ends_the_wait_although_the_filter_
         trial.result(10)
 
 
-def test_a_run_that_ends_between_the_last_look_at_the_log_and_at_the_state_is_found(
+def test_a_run_that_ends_between_the_last_poll_of_the_log_and_of_the_state_is_found(
     emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow_provider_fdi.client.client import FdiClient
@@ -381,7 +381,7 @@ def test_a_schedule_firing_into_our_run_leaves_a_row_that_is_not_taken_for_ours(
 
 
 def test_a_schedule_at_the_same_second_costs_no_second_start(emulator: FdiEmulator, tries: MakeTries) -> None:
-    # The schedule fires between the look around and the start.
+    # The schedule fires between the search for other runs and the start.
     emulator.switch(overlap_style="http")
     start = emulator.now_ms() // 1000 * 1000 + 1000
     task = emulator.add_task(
@@ -411,7 +411,7 @@ REFUSALS = {
 
 @pytest.fixture
 def overtaken(emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Another's run begins between the look around and the start, and ends when it is released."""
+    """Another's run begins between the search for other runs and the start, and ends when it is released."""
     from airflow_provider_fdi.client.client import FdiClient
 
     run_task = FdiClient.run_task
@@ -443,7 +443,7 @@ def test_a_refused_start_waits_for_the_run_in_its_way(
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
-def test_a_refused_start_fails_if_so_told(
+def test_a_refused_start_fails_if_configured_so(
     emulator: FdiEmulator, tries: MakeTries, overtaken: list[str], refusal: dict[str, Any]
 ) -> None:
     emulator.fault("status", operation="RunTask", **refusal)
@@ -485,7 +485,7 @@ def test_a_start_refused_by_a_row_is_made_again_when_the_run_in_its_way_is_over(
     emulator.switch(overlap_style="row", refused_code=code)
     old = emulator.now_ms() - 60_000
     attempts = Tries(task, "sync", start_grace=0.2)
-    # The state lags behind: the look around sees a task at rest.
+    # The state lags behind: the search for other runs sees an idle task.
     from airflow_provider_fdi.runs import verdict
 
     seen = verdict.is_executing

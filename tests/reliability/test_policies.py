@@ -243,7 +243,7 @@ def test_a_gate_that_is_met_passes(tries: MakeTries) -> None:
     assert tries(min_rows=5, max_dirty_rows=0, skip_if_empty=True).run()["rows"] == 5
 
 
-def test_an_empty_run_skips_if_so_told(emulator: FdiEmulator, task: str, tries: MakeTries) -> None:
+def test_skip_if_empty_skips_an_empty_run(emulator: FdiEmulator, task: str, tries: MakeTries) -> None:
     emulator.script(task, duration_ms=50, rows=0)
 
     attempts = tries(skip_if_empty=True, min_rows=1)
@@ -286,7 +286,7 @@ def test_a_run_that_goes_on_is_joined_by_the_next_try_as_ours(
     first.result()
 
 
-def test_a_refusal_is_not_absorbed_because_another_task_s_record_is_in_hand(
+def test_a_refusal_is_not_absorbed_because_another_task_s_record_is_open(
     emulator: FdiEmulator, task: str, tries: MakeTries
 ) -> None:
     attempts = tries()

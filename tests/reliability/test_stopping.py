@@ -171,7 +171,7 @@ def test_a_kill_without_terminate_on_kill_terminates_nothing(
     trial.result()
 
 
-def test_a_kill_before_the_run_is_in_the_log_looks_for_it(emulator: FdiEmulator, task: str) -> None:
+def test_a_kill_before_the_run_is_in_the_log_searches_for_it(emulator: FdiEmulator, task: str) -> None:
     emulator.script(task, hold=True, log_delay_ms=700)
     attempts = Tries(task, "sync", start_grace=5)
     trial = Background(attempts.run)
@@ -430,7 +430,7 @@ def test_a_task_that_a_user_ends_while_deferred_has_its_run_terminated(
     assert time.monotonic() - began < 5
 
 
-def test_a_task_marked_failed_while_its_run_is_looked_for_has_it_terminated(
+def test_a_task_marked_failed_while_its_run_is_searched_for_has_it_terminated(
     emulator: FdiEmulator, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emulator.script(task, hold=True, log_delay_ms=1200)

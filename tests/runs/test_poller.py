@@ -76,7 +76,7 @@ unreported = UnreportedRunEnds("t", STARTED, STARTED)
         pytest.param(ended, monitor(SUCCESS), (SUCCESS, STARTED), True, id="over, but its row was late"),
         pytest.param(ended, monitor(UNHEARD), None, True, id="a state that nobody has heard of"),
         pytest.param(ended, monitor(ACTIVE, LATER), None, True, id="the next run has begun"),
-        pytest.param(ended, monitor(ACTIVE, LATER), (ACTIVE, LATER), False, id="that was looked at"),
+        pytest.param(ended, monitor(ACTIVE, LATER), (ACTIVE, LATER), False, id="that was read"),
         pytest.param(ended, monitor(ACTIVE, STARTED + 900), None, False, id="times rounded differently"),
         pytest.param(ended, monitor(ACTIVE, None), None, True, id="no time: the next run cannot be reported"),
         pytest.param(completed, monitor(ACTIVE), None, False, id="sensor: a run goes on"),
@@ -85,7 +85,7 @@ unreported = UnreportedRunEnds("t", STARTED, STARTED)
         pytest.param(completed, monitor(SUCCESS), (SUCCESS, STARTED), False, id="sensor: accounted for"),
         pytest.param(completed, monitor(SUCCESS, LATER), (SUCCESS, STARTED), True, id="sensor: over again"),
         pytest.param(completed, monitor(ACTIVE, LATER), (ACTIVE, STARTED), True, id="sensor: back to back"),
-        pytest.param(unreported, monitor(ACTIVE), None, True, id="events: never looked"),
+        pytest.param(unreported, monitor(ACTIVE), None, True, id="events: never read"),
         pytest.param(unreported, monitor(ACTIVE), (ACTIVE, STARTED), False, id="events: nothing new"),
         pytest.param(unreported, monitor(SUCCESS), (ACTIVE, STARTED), True, id="events: over"),
         pytest.param(
@@ -113,7 +113,7 @@ def run_row(status: str, start: int) -> Run:
         pytest.param((run_row("RUNNING", STARTED),), (SUCCESS, STARTED), True, id="row still active"),
         pytest.param((), (SUCCESS, STARTED), True, id="row missing"),
         pytest.param((run_row("SUCCESS", STARTED),), (ACTIVE, LATER), True, id="row of the next run missing"),
-        pytest.param((), (SUCCESS, None), False, id="no time to look for"),
+        pytest.param((), (SUCCESS, None), False, id="no time to search for"),
     ],
 )
 def test_a_log_that_is_behind_the_state_is_read_again(
@@ -122,14 +122,14 @@ def test_a_log_that_is_behind_the_state_is_read_again(
     assert completed.log_is_late(Snapshot(LATER, runs=runs), signature) is late
 
 
-def test_a_row_is_not_looked_for_forever() -> None:
+def test_a_row_is_not_searched_for_forever() -> None:
     now = STARTED + LOG_LAG_MS + 1
     assert not completed.log_is_late(Snapshot(now), (SUCCESS, STARTED))
 
 
 @pytest.fixture
 def live_waits(monkeypatch: pytest.MonkeyPatch) -> int:
-    """How many waits are looked at one by one for the sake of their steps: outside of its own tests, one."""
+    """How many waits are polled one by one so that their steps are logged; outside of its own tests, one."""
     few = pollers.FEW_WAITS
     monkeypatch.setattr(pollers, "FEW_WAITS", 1)
     return few
@@ -140,7 +140,7 @@ def _pages_for_two(live_waits: int) -> None: ...
 
 
 @pytest.mark.parametrize("total", [5, None])
-def test_few_waits_are_looked_at_one_by_one_whatever_it_costs(
+def test_few_waits_are_polled_one_by_one_whatever_it_costs(
     live_waits: int, total: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pollers, "FEW_WAITS", live_waits)
@@ -156,11 +156,11 @@ def test_few_waits_are_looked_at_one_by_one_whatever_it_costs(
         pytest.param([(ended, 30.0)] * 2, 1000, False, id="two pages for two"),
         pytest.param([(ended, 30.0)] * 3, 5000, False, id="six pages for three"),
         pytest.param([(ended, 30.0)] * 1000, 1000, True, id="two pages for a thousand"),
-        pytest.param([(ended, 30.0)] * 2, None, True, id="not known: the first page tells"),
-        pytest.param([(ended, 5.0)] + [(ended, 300.0)] * 30, 999, True, id="rare looks count little"),
+        pytest.param([(ended, 30.0)] * 2, None, True, id="not known: the first page shows it"),
+        pytest.param([(ended, 5.0)] + [(ended, 300.0)] * 30, 999, True, id="rare polls count little"),
         pytest.param([(ended, 5.0)] + [(ended, 300.0)] * 30, 2000, False, id="too little for three pages"),
         pytest.param(
-            [(RunAppears("t", STARTED, LATER), 5.0)] * 100, 10, False, id="pages tell nothing of these"
+            [(RunAppears("t", STARTED, LATER), 5.0)] * 100, 10, False, id="pages show nothing of these"
         ),
     ],
 )
@@ -214,7 +214,7 @@ def run(
         return new_client(emulator)
 
     async def main() -> Any:
-        async with SharedPoller("place", connect or default) as poller:
+        async with SharedPoller("key", connect or default) as poller:
             return await asyncio.wait_for(test(poller), 30)
 
     return asyncio.run(main())
@@ -224,9 +224,9 @@ def watch(poller: Poller, wait: Wait, interval: float = INTERVAL, **kwargs: Any)
     return poller.watch(wait, poll_interval=interval, **{"poll_failure_timeout": 20.0, **kwargs})
 
 
-def running(emulator: FdiEmulator, task_id: str) -> RunEnds:
+def running(emulator: FdiEmulator, task_id: str, now: int | None = None) -> RunEnds:
     """A run of the task goes on; the wait for its end."""
-    now = emulator.now_ms()
+    now = emulator.now_ms() if now is None else now
     run_id = emulator.add_run(
         task_id, execute_status="RUNNING", start_time=now, dispatch_time=now, end_time=None
     )
@@ -245,8 +245,8 @@ def held_tasks(emulator: FdiEmulator, count: int) -> list[Wait]:
     return [held(emulator, task_id) for task_id in emulator.add_tasks(count, script={"hold": True})]
 
 
-def finished(emulator: FdiEmulator, task_id: str) -> RunEnds:
-    return RunEnds(task_id, emulator.add_run(task_id), emulator.now_ms())
+def finished(emulator: FdiEmulator, task_id: str, now: int | None = None) -> RunEnds:
+    return RunEnds(task_id, emulator.add_run(task_id), emulator.now_ms() if now is None else now)
 
 
 def counts(emulator: FdiEmulator) -> Counter[str]:
@@ -255,8 +255,9 @@ def counts(emulator: FdiEmulator) -> Counter[str]:
 
 def test_a_thousand_waits_cost_two_requests_an_interval(fdi_emulator: FdiEmulator) -> None:
     ids = fdi_emulator.add_tasks(1000)
-    with ThreadPoolExecutor(8) as threads:
-        waits = list(threads.map(lambda task_id: running(fdi_emulator, task_id), ids))
+    now = fdi_emulator.now_ms()
+    with ThreadPoolExecutor(4) as threads:
+        waits = list(threads.map(lambda task_id: running(fdi_emulator, task_id, now), ids))
 
     async def test(poller: Poller) -> None:
         for wait in waits:
@@ -281,15 +282,15 @@ def test_each_finished_run_costs_one_request_more(fdi_emulator: FdiEmulator) -> 
         fdi_emulator.clear_journal()
         for wait in waits[:20]:
             fdi_emulator.release(wait.fdi_task_id)
-        looks = await asyncio.gather(*futures[:20])
-        assert {run.execute_status for snapshot in looks for run in snapshot.runs} == {SUCCESS}
+        snapshots = await asyncio.gather(*futures[:20])
+        assert {run.execute_status for snapshot in snapshots for run in snapshot.runs} == {SUCCESS}
         assert fdi_emulator.journal_counts()["ListMonitorLog"] == 20
         assert not any(future.done() for future in futures[20:])
 
     run(fdi_emulator, test)
 
 
-def test_a_few_waits_in_a_large_instance_are_looked_at_one_by_one(fdi_emulator: FdiEmulator) -> None:
+def test_a_few_waits_in_a_large_instance_are_polled_one_by_one(fdi_emulator: FdiEmulator) -> None:
     ids = fdi_emulator.add_tasks(5000)
     waits = [running(fdi_emulator, task_id) for task_id in ids[-3:]]
 
@@ -304,7 +305,7 @@ def test_a_few_waits_in_a_large_instance_are_looked_at_one_by_one(fdi_emulator: 
     assert set(counts(fdi_emulator)) == {"ListMonitorInfos", "ListMonitorLog"}
 
 
-def test_states_of_tasks_are_told_by_the_pages_alone(fdi_emulator: FdiEmulator) -> None:
+def test_states_of_tasks_are_read_from_the_pages_alone(fdi_emulator: FdiEmulator) -> None:
     ids = fdi_emulator.add_tasks(3, started=True, schedule=True)
 
     async def test(poller: Poller) -> None:
@@ -329,7 +330,7 @@ def test_a_thousand_ends_at_once_are_read_little_by_little(
     assert run(fdi_emulator, test) >= INTERVAL + 2 * 0.2
 
 
-def test_several_waits_for_one_task_are_all_told(fdi_emulator: FdiEmulator) -> None:
+def test_several_waits_for_one_task_are_all_reported(fdi_emulator: FdiEmulator) -> None:
     wait = finished(fdi_emulator, fdi_emulator.add_task())
 
     async def test(poller: Poller) -> None:
@@ -338,7 +339,7 @@ def test_several_waits_for_one_task_are_all_told(fdi_emulator: FdiEmulator) -> N
     run(fdi_emulator, test)
 
 
-def test_a_task_that_the_pages_do_not_list_is_looked_at_by_itself(
+def test_a_task_that_the_pages_do_not_list_is_polled_by_itself(
     fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits = [finished(fdi_emulator, task_id) for task_id in fdi_emulator.add_tasks(3)]
@@ -355,7 +356,7 @@ def test_a_task_that_the_pages_do_not_list_is_looked_at_by_itself(
 
 @pytest.mark.parametrize("operation", ["ListMonitorInfos", "ListMonitorLog"])
 @pytest.mark.parametrize("kind", ["reset_before", "malformed_json", "status"])
-def test_failed_looks_are_absorbed(fdi_emulator: FdiEmulator, operation: str, kind: str) -> None:
+def test_failed_polls_are_absorbed(fdi_emulator: FdiEmulator, operation: str, kind: str) -> None:
     waits = [finished(fdi_emulator, task_id) for task_id in fdi_emulator.add_tasks(2)]
     fdi_emulator.fault(kind, operation=operation, times=1, **({"status": 500} if kind == "status" else {}))
 
@@ -365,7 +366,7 @@ def test_failed_looks_are_absorbed(fdi_emulator: FdiEmulator, operation: str, ki
     run(fdi_emulator, test)
 
 
-def test_looks_that_fail_for_too_long_fail_the_wait(fdi_emulator: FdiEmulator) -> None:
+def test_polls_that_fail_for_too_long_fail_the_wait(fdi_emulator: FdiEmulator) -> None:
     wait = finished(fdi_emulator, fdi_emulator.add_task())
     fdi_emulator.fault("status", status=500, times=1000)
 
@@ -377,7 +378,8 @@ def test_looks_that_fail_for_too_long_fail_the_wait(fdi_emulator: FdiEmulator) -
 
 
 def test_an_outage_is_asked_about_once_for_all(fdi_emulator: FdiEmulator) -> None:
-    waits = [finished(fdi_emulator, task_id) for task_id in fdi_emulator.add_tasks(200)]
+    now = fdi_emulator.now_ms()
+    waits = [finished(fdi_emulator, task_id, now) for task_id in fdi_emulator.add_tasks(200)]
     fdi_emulator.fault("status", operation="ListMonitorInfos", status=500, times=3)
 
     async def test(poller: Poller) -> None:
@@ -387,7 +389,7 @@ def test_an_outage_is_asked_about_once_for_all(fdi_emulator: FdiEmulator) -> Non
     assert counts(fdi_emulator)["ListMonitorInfos"] == 4
 
 
-def test_where_all_tasks_may_not_be_listed_each_is_looked_at(fdi_emulator: FdiEmulator) -> None:
+def test_where_all_tasks_may_not_be_listed_each_is_polled(fdi_emulator: FdiEmulator) -> None:
     waits = [finished(fdi_emulator, task_id) for task_id in fdi_emulator.add_tasks(3)]
     fdi_emulator.fault("status", operation="ListMonitorInfos", status=403, times=1000)
 
@@ -411,7 +413,7 @@ def test_a_task_that_is_gone_fails_its_wait_alone(fdi_emulator: FdiEmulator) -> 
     run(fdi_emulator, test)
 
 
-def test_what_one_look_runs_into_ends_no_other_wait(fdi_emulator: FdiEmulator) -> None:
+def test_what_one_poll_runs_into_ends_no_other_wait(fdi_emulator: FdiEmulator) -> None:
     ids = fdi_emulator.add_tasks(2)
     good, bad = (finished(fdi_emulator, task_id) for task_id in ids)
 
@@ -463,8 +465,8 @@ def test_a_429_holds_back_every_poller_of_the_same_credentials(
 
     async def main() -> None:
         async with (
-            SharedPoller("one place", connect) as one,
-            SharedPoller("another place", connect) as another,
+            SharedPoller("one key", connect) as one,
+            SharedPoller("another key", connect) as another,
         ):
             fdi_emulator.fault("status", status=429, headers={"Retry-After": "1"}, times=1)
             await asyncio.gather(watch(one, wait, 0.1), watch(another, wait, 0.3))
@@ -501,7 +503,7 @@ def test_a_429_on_one_connection_does_not_hold_back_another(
     assert counts(fdi_emulator)["ListMonitorLog"] == 3
 
 
-def test_being_held_back_for_longer_than_looks_may_fail_ends_the_wait(fdi_emulator: FdiEmulator) -> None:
+def test_being_held_back_for_longer_than_polls_may_fail_ends_the_wait(fdi_emulator: FdiEmulator) -> None:
     waits = [finished(fdi_emulator, fdi_emulator.add_task()) for _ in range(3)]
     fdi_emulator.fault("status", status=429, headers={"Retry-After": "100000"}, times=1)
 
@@ -515,7 +517,7 @@ def test_being_held_back_for_longer_than_looks_may_fail_ends_the_wait(fdi_emulat
                 await asyncio.wait_for(future, 5)
 
     run(fdi_emulator, test)
-    # What is asked for is obeyed nevertheless; looks that were under way may still arrive.
+    # What is asked for is obeyed nevertheless; polls that were under way may still arrive.
     assert counts(fdi_emulator)["ListMonitorLog"] + counts(fdi_emulator)["ListMonitorInfos"] <= 3
 
 
@@ -582,7 +584,7 @@ def test_a_connection_that_cannot_be_read_for_long_is_the_cause_of_the_failure(
 # --- joining, leaving, loops --------------------------------------------------------------------------------
 
 
-def test_a_cancelled_wait_keeps_the_message_that_tells_a_kill_from_a_shutdown(
+def test_a_cancelled_wait_keeps_the_message_that_distinguishes_a_kill_from_a_shutdown(
     fdi_emulator: FdiEmulator, connect: Connect
 ) -> None:
     wait = running(fdi_emulator, fdi_emulator.add_task())
@@ -590,7 +592,7 @@ def test_a_cancelled_wait_keeps_the_message_that_tells_a_kill_from_a_shutdown(
     async def trigger() -> tuple[Any, ...]:
         # As Airflow does: who awaits the task would see no message before Python 3.11.
         with pytest.raises(asyncio.CancelledError) as caught:
-            async with SharedPoller("place", connect) as poller:
+            async with SharedPoller("key", connect) as poller:
                 await watch(poller, wait)
         return caught.value.args
 
@@ -607,7 +609,7 @@ def test_the_last_to_leave_ends_the_poller(fdi_emulator: FdiEmulator, connect: C
     wait = running(fdi_emulator, fdi_emulator.add_task())
 
     async def main() -> None:
-        async with SharedPoller("place", connect) as poller:
+        async with SharedPoller("key", connect) as poller:
             watch(poller, wait).cancel()
             task = poller._task
         assert task is not None
@@ -617,7 +619,7 @@ def test_the_last_to_leave_ends_the_poller(fdi_emulator: FdiEmulator, connect: C
     asyncio.run(main())
 
 
-def test_those_who_leave_are_not_looked_for(fdi_emulator: FdiEmulator) -> None:
+def test_cancelled_waits_are_not_polled(fdi_emulator: FdiEmulator) -> None:
     stays, leaves = (running(fdi_emulator, task_id) for task_id in fdi_emulator.add_tasks(2))
 
     async def test(poller: Poller) -> None:
@@ -629,15 +631,15 @@ def test_those_who_leave_are_not_looked_for(fdi_emulator: FdiEmulator) -> None:
     assert all(stays.fdi_task_id in row["path"] for row in fdi_emulator.journal())
 
 
-def test_users_of_a_place_share_a_poller_until_all_have_left(connect: Connect) -> None:
+def test_users_of_a_key_share_a_poller_until_all_have_left(connect: Connect) -> None:
     async def main() -> None:
-        async with SharedPoller("place", connect) as first:
-            async with SharedPoller("place", connect) as second, SharedPoller("elsewhere", connect) as other:
+        async with SharedPoller("key", connect) as first:
+            async with SharedPoller("key", connect) as second, SharedPoller("another key", connect) as other:
                 assert first is second
                 assert other is not first
-            async with SharedPoller("place", connect) as third:
+            async with SharedPoller("key", connect) as third:
                 assert third is first
-        async with SharedPoller("place", connect) as later:
+        async with SharedPoller("key", connect) as later:
             assert later is not first
 
     asyncio.run(main())
@@ -647,7 +649,7 @@ def test_a_wait_handed_over_goes_on_with_a_new_poller(fdi_emulator: FdiEmulator,
     (wait,) = held_tasks(fdi_emulator, 1)
 
     async def trigger() -> Snapshot:
-        async with SharedPoller("place", connect) as poller:
+        async with SharedPoller("key", connect) as poller:
             return await watch(poller, wait)
 
     async def main() -> None:
@@ -687,7 +689,7 @@ def test_what_the_poller_logs_belongs_to_no_task(fdi_emulator: FdiEmulator) -> N
     task_of = contextvars.ContextVar("task_of", default="nobody")
     seen: list[str] = []
 
-    class Note(logging.Handler):
+    class Recorder(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             seen.append(task_of.get())
 
@@ -698,12 +700,12 @@ def test_what_the_poller_logs_belongs_to_no_task(fdi_emulator: FdiEmulator) -> N
         task_of.set("the first task")
         await watch(poller, wait)
 
-    note = Note()
-    pollers.log.addHandler(note)
+    recorder = Recorder()
+    pollers.log.addHandler(recorder)
     try:
         run(fdi_emulator, test)
     finally:
-        pollers.log.removeHandler(note)
+        pollers.log.removeHandler(recorder)
     assert seen
     assert set(seen) == {"nobody"}
 

@@ -11,7 +11,7 @@ from airflow_provider_fdi.runs.poller import Poller
 from airflow_provider_fdi.runs.waits import RunEnds
 
 
-def test_the_connection_is_read_before_the_first_look_is_due(fdi_emulator: FdiEmulator) -> None:
+def test_the_connection_is_read_before_the_first_poll_is_due(fdi_emulator: FdiEmulator) -> None:
     async def scenario() -> None:
         connected = asyncio.Event()
 

@@ -31,46 +31,46 @@ def refused(run_id: str, at: int = T, code: int = 914) -> Run:
     return row(run_id, at, "ERROR", status=code)
 
 
-def look(*rows: Run, now: int = T + 1_000, baseline: tuple[str, ...] = ()) -> tuple[Match, str | None]:
-    seen = locate(rows, baseline=baseline, intent_time=T, deadline=T + GRACE, now=now)
-    return seen.match, seen.run.run_id if seen.run else None
+def find(*rows: Run, now: int = T + 1_000, baseline: tuple[str, ...] = ()) -> tuple[Match, str | None]:
+    found = locate(rows, baseline=baseline, intent_time=T, deadline=T + GRACE, now=now)
+    return found.match, found.run.run_id if found.run else None
 
 
 FINAL = T + GRACE
 
 
 def test_a_new_row_is_ours() -> None:
-    assert look(row("a")) == (Match.FOUND, "a")
+    assert find(row("a")) == (Match.FOUND, "a")
 
 
 def test_what_was_there_before_is_not_ours() -> None:
-    assert look(row("a"), baseline=("a",)) == (Match.NOT_YET, None)
-    assert look(row("a"), baseline=("a",), now=FINAL) == (Match.NEVER, None)
+    assert find(row("a"), baseline=("a",)) == (Match.NOT_YET, None)
+    assert find(row("a"), baseline=("a",), now=FINAL) == (Match.NEVER, None)
 
 
 def test_an_older_row_that_appears_late_is_not_ours() -> None:
-    assert look(row("a", T - 60_000, "SUCCESS")) == (Match.NOT_YET, None)
-    assert look(row("a", T - 60_000, "SUCCESS"), now=FINAL) == (Match.NEVER, None)
+    assert find(row("a", T - 60_000, "SUCCESS")) == (Match.NOT_YET, None)
+    assert find(row("a", T - 60_000, "SUCCESS"), now=FINAL) == (Match.NEVER, None)
 
 
 @pytest.mark.parametrize("turn", [1, -1])
 def test_of_several_the_earliest_is_ours_in_whichever_order_they_come(turn: int) -> None:
     rows = [row("later", T + 900), row("earlier", T + 100, "SUCCESS")][::turn]
 
-    seen = locate(rows, baseline=(), intent_time=T, deadline=FINAL, now=T + 1_000)
+    found = locate(rows, baseline=(), intent_time=T, deadline=FINAL, now=T + 1_000)
 
-    assert seen.run is not None and seen.run.run_id == "earlier"
-    assert seen.candidates == 2
+    assert found.run is not None and found.run.run_id == "earlier"
+    assert found.candidates == 2
 
 
 @pytest.mark.parametrize("code", [907, 909, 914])
 def test_a_refused_row_is_ours_only_in_the_end(code: int) -> None:
-    assert look(refused("r", code=code)) == (Match.NOT_YET, None)
-    assert look(refused("r", code=code), now=FINAL) == (Match.REFUSED, "r")
+    assert find(refused("r", code=code)) == (Match.NOT_YET, None)
+    assert find(refused("r", code=code), now=FINAL) == (Match.REFUSED, "r")
 
 
 def test_an_accepted_row_goes_before_a_refused_one() -> None:
-    assert look(refused("r", T), row("a", T + 500), now=FINAL) == (Match.FOUND, "a")
+    assert find(refused("r", T), row("a", T + 500), now=FINAL) == (Match.FOUND, "a")
 
 
 def test_the_code_of_a_refusal_may_stand_in_a_step_alone() -> None:
@@ -87,8 +87,8 @@ def test_a_run_that_goes_on_or_succeeded_was_not_refused(status: str) -> None:
 def test_the_slack_of_the_clock_is_granted_only_in_the_end() -> None:
     early = row("a", T - CLOCK_SLACK_MS)
 
-    assert look(early) == (Match.NOT_YET, None)
-    assert look(early, now=FINAL) == (Match.FOUND, "a")
+    assert find(early) == (Match.NOT_YET, None)
+    assert find(early, now=FINAL) == (Match.FOUND, "a")
 
 
 MINUTE = 60_000
@@ -106,17 +106,17 @@ MINUTE = 60_000
 def test_a_row_that_is_too_old_by_its_clock_is_ours_rather_than_another_start(
     at: int, state: str, accepted: bool, expected: str | None
 ) -> None:
-    places = {"baseline": (), "intent_time": T, "deadline": FINAL, "accepted": accepted}
+    known = {"baseline": (), "intent_time": T, "deadline": FINAL, "accepted": accepted}
 
-    assert locate([row("a", at, state)], now=FINAL - 1, **places).run is None
-    seen = locate([row("a", at, state)], now=FINAL, **places)
+    assert locate([row("a", at, state)], now=FINAL - 1, **known).run is None
+    found = locate([row("a", at, state)], now=FINAL, **known)
 
-    assert (seen.run and seen.run.run_id) == expected
-    assert seen.doubtful is (expected is not None)
+    assert (found.run and found.run.run_id) == expected
+    assert found.doubtful is (expected is not None)
 
 
 def test_what_began_after_the_grace_is_not_ours() -> None:
-    assert look(row("a", FINAL + 1), now=FINAL + 5_000) == (Match.NEVER, None)
+    assert find(row("a", FINAL + 1), now=FINAL + 5_000) == (Match.NEVER, None)
 
 
 @pytest.mark.parametrize(
@@ -130,16 +130,16 @@ def test_what_began_after_the_grace_is_not_ours() -> None:
     ids=["no dispatch time", "no start time", "start time 0", "planned long before"],
 )
 def test_a_row_with_one_of_its_times_is_enough(times: dict[str, Any]) -> None:
-    assert look(row("a", **times)) == (Match.FOUND, "a")
+    assert find(row("a", **times)) == (Match.FOUND, "a")
 
 
 def test_a_row_without_times_that_waits_for_its_turn_is_ours() -> None:
-    assert look(row("a", None, "WAITING")) == (Match.FOUND, "a")
-    assert look(row("a", None, "WAITING"), row("b", T + 10), now=FINAL) == (Match.FOUND, "b")
+    assert find(row("a", None, "WAITING")) == (Match.FOUND, "a")
+    assert find(row("a", None, "WAITING"), row("b", T + 10), now=FINAL) == (Match.FOUND, "b")
 
 
-def test_a_row_without_times_that_is_over_tells_nothing() -> None:
-    assert look(row("a", None, "SUCCESS"), now=FINAL) == (Match.NEVER, None)
+def test_a_row_without_times_that_is_over_proves_nothing() -> None:
+    assert find(row("a", None, "SUCCESS"), now=FINAL) == (Match.NEVER, None)
 
 
 def test_only_the_latest_accepted_row_can_be_in_progress() -> None:

@@ -34,7 +34,7 @@ def test_a_refused_argument_is_permanent_and_never_absorbed(error: FdiError) -> 
 
 
 @pytest.mark.parametrize(
-    ("error", "hopeless"),
+    ("error", "permanent"),
     [
         (FdiAuthError("m", status=401), True),
         (FdiInvalidRequestError("m", status=400), False),
@@ -43,5 +43,5 @@ def test_a_refused_argument_is_permanent_and_never_absorbed(error: FdiError) -> 
     ],
     ids=lambda e: type(e).__name__,
 )
-def test_of_what_the_service_says_only_wrong_credentials_end_a_wait(error: FdiError, hopeless: bool) -> None:
-    assert should_stop_polling(error) is hopeless
+def test_of_what_the_service_says_only_wrong_credentials_end_a_wait(error: FdiError, permanent: bool) -> None:
+    assert should_stop_polling(error) is permanent

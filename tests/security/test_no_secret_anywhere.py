@@ -118,7 +118,7 @@ def witness(monkeypatch: pytest.MonkeyPatch) -> Iterator[Witness]:
 
 @pytest.fixture
 def variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Variables whose names tell Airflow nothing."""
+    """Variables whose names mean nothing to Airflow."""
     for name, secret in SECRETS.items():
         monkeypatch.setenv(f"AIRFLOW_VAR_{name.upper()}", secret)
     monkeypatch.setenv("AIRFLOW_VAR_AUTH", DETAIL["sourceSelectedDatasource"]["auth"])  # type: ignore[index]
@@ -155,7 +155,7 @@ def test_no_secret_is_logged_stored_or_sent_to_a_trigger(
 ) -> None:
     connection(auth_type, fdi_emulator, monkeypatch)
     source, target = (fdi_emulator.add_datasource(name, None) for name in ("source", "target"))
-    place = {"source_datasource_id": source, "target_datasource_id": target}
+    sides = {"source_datasource_id": source, "target_datasource_id": target}
     good, bad = fdi_emulator.add_task("good"), fdi_emulator.add_task("bad", script={"outcome": "ERROR"})
     slow = fdi_emulator.add_task("slow", script={"duration_ms": 300})
     said = reported(auth_type)
@@ -168,15 +168,15 @@ def test_no_secret_is_logged_stored_or_sent_to_a_trigger(
     fdi_emulator.fault("status", status=400, body=body, times=1, **fault)
 
     with DAG(f"secrets_{auth_type}", schedule=None) as dag:
-        FdiCreateTaskOperator(task_id="as_dict", fdi_task_name="as-dict", task_detail=TEMPLATE, **place)
+        FdiCreateTaskOperator(task_id="as_dict", fdi_task_name="as-dict", task_detail=TEMPLATE, **sides)
         FdiCreateTaskOperator(
-            task_id="as_text", fdi_task_name="as-text", task_detail="{{ var.value.detail }}", **place
+            task_id="as_text", fdi_task_name="as-text", task_detail="{{ var.value.detail }}", **sides
         )
         FdiCreateTaskOperator(
-            task_id="almost_json", fdi_task_name="almost", task_detail="{{ var.value.almost }}", **place
+            task_id="almost_json", fdi_task_name="almost", task_detail="{{ var.value.almost }}", **sides
         )
         FdiCreateTaskOperator.partial(
-            task_id="mapped", task_detail={"inner": "{{ var.value.detail }}", **TEMPLATE}, **place
+            task_id="mapped", task_detail={"inner": "{{ var.value.detail }}", **TEMPLATE}, **sides
         ).expand(fdi_task_name=["mapped-1", "mapped-2"])
         FdiUpdateTaskOperator(task_id="refused", fdi_task_id=good, task_detail=TEMPLATE)
         FdiRunTaskOperator(task_id="run", fdi_task_id=good, poll_interval=0.1)

@@ -19,7 +19,8 @@ from airflow_provider_fdi.compat import (
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiRunFailed, FdiTimeout, FdiTriggerEventError
 from airflow_provider_fdi.sensors.fdi import FdiTaskSensor
-from tests.standin import RESET, Answer, Request, StandIn, flat, nested
+from tests.server import RESET, Answer
+from tests.standin import StandIn, flat, nested
 from tests.taskinstance import context, deferral, event_of
 
 pytestmark = pytest.mark.usefixtures("no_pauses", "events_at_once")
@@ -34,7 +35,7 @@ ATTEMPTS = 5
 
 @pytest.fixture(autouse=True)
 def _never_rescheduled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Airflow 2 asks its database when a rescheduled sensor first looked; without one, it is now."""
+    """Airflow 2 asks its database when a rescheduled sensor first poked; without one, it is now."""
     if airflow.__version__.startswith("2.") and "run_dag" not in request.fixturenames:
         monkeypatch.setattr("airflow.sensors.base._orig_start_date", lambda **ti: None)
 
@@ -96,7 +97,9 @@ def test_a_run_in_progress_is_waited_for(stand_in: StandIn, fdi_task: str) -> No
     assert not is_done(make(fdi_task))
 
 
-def test_none_said_aloud_takes_the_latest_run_whatever_its_age(stand_in: StandIn, fdi_task: str) -> None:
+def test_none_given_explicitly_takes_the_latest_run_whatever_its_age(
+    stand_in: StandIn, fdi_task: str
+) -> None:
     stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW - 10**10, NOW - 10**10 + MINUTE)
     assert is_done(make(fdi_task, completed_after=None))
 
@@ -110,7 +113,7 @@ def test_none_said_aloud_takes_the_latest_run_whatever_its_age(stand_in: StandIn
     ],
     ids=["datetime", "ISO text", "digits"],
 )
-def test_the_given_time_may_be_told_in_any_form(stand_in: StandIn, fdi_task: str, after: Any) -> None:
+def test_the_given_time_may_have_any_form(stand_in: StandIn, fdi_task: str, after: Any) -> None:
     stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW - MINUTE, NOW - 1)
     assert not is_done(make(fdi_task, completed_after=after))
     stand_in.add_run(fdi_task, "run-2", "SUCCESS", NOW, NOW + 1)
@@ -255,18 +258,8 @@ def test_a_task_that_never_ends_fails_the_sensor_when_its_execution_ended(
 # --- the modes ----------------------------------------------------------------------------------------------
 
 
-def when_looked_at(stand_in: StandIn, fdi_task: str, looks: int, status: str = "SUCCESS") -> None:
-    """A run ends when the log was read ``looks`` times without it."""
-
-    def end(request: Request) -> Any:
-        stand_in.add_run(fdi_task, "run-1", status, NOW, NOW + 1)
-        return None
-
-    stand_in.script("ListMonitorLog", *[lambda request: None] * looks, end)
-
-
 def test_a_synchronous_sensor_pokes_until_the_run_has_ended(stand_in: StandIn, fdi_task: str) -> None:
-    when_looked_at(stand_in, fdi_task, looks=2)
+    stand_in.add_run_after_polls(2, fdi_task, "run-1", "SUCCESS", NOW, NOW + 1)
     assert make(fdi_task).execute(context())["fdi_run_id"] == "run-1"
     assert len(stand_in.of("ListMonitorLog")) == 3
 
@@ -286,7 +279,7 @@ def resume(deferred: Any, given: Any, event: Any, **arguments: Any) -> Any:
 
 @pytest.mark.parametrize("named", [False, True], ids=["by id", "by name"])
 def test_a_deferrable_sensor_waits_in_the_triggerer(stand_in: StandIn, fdi_task: str, named: bool) -> None:
-    when_looked_at(stand_in, fdi_task, looks=3)
+    stand_in.add_run_after_polls(3, fdi_task, "run-1", "SUCCESS", NOW, NOW + 1)
     arguments = {"fdi_task_id": None, "fdi_task_name": "nightly"} if named else {"fdi_task_id": fdi_task}
     given = context()
     deferred = deferral(make(deferrable=True, **arguments), given)
@@ -297,7 +290,7 @@ def test_a_deferrable_sensor_waits_in_the_triggerer(stand_in: StandIn, fdi_task:
 
 
 def test_a_run_that_fails_while_the_sensor_is_deferred_fails_it(stand_in: StandIn, fdi_task: str) -> None:
-    when_looked_at(stand_in, fdi_task, looks=2, status="ERROR")
+    stand_in.add_run_after_polls(2, fdi_task, "run-1", "ERROR", NOW, NOW + 1)
     given = context()
     deferred = deferral(make(fdi_task, deferrable=True), given)
     with pytest.raises(FdiRunFailed, match="run-1"):
@@ -355,7 +348,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
     return collected
 
 
-def test_a_sensor_tells_its_log_what_there_is_whenever_that_changes(
+def test_a_sensor_logs_what_there_is_whenever_that_changes(
     stand_in: StandIn, fdi_task: str, lines: Lines
 ) -> None:
     sensor = make(fdi_task)
@@ -370,7 +363,7 @@ def test_a_sensor_tells_its_log_what_there_is_whenever_that_changes(
     assert seen[1].startswith("the latest: RUNNING")
 
 
-def test_a_sensor_on_a_task_that_never_ends_tells_its_state(stand_in: StandIn, lines: Lines) -> None:
+def test_a_sensor_on_a_task_that_never_ends_reports_its_state(stand_in: StandIn, lines: Lines) -> None:
     task_id = stand_in.add_task("stream", status=0, execute_status="UNSTARTED", task_type="REALTIME")
     make(task_id).poke(context())
     words = "it never ends by itself, and is not executing; it is STOPPED, its execution UNSTARTED"
@@ -445,7 +438,7 @@ def test_soft_fail_skips_for_a_failed_run(
 
 
 def test_soft_fail_skips_for_a_run_that_fails_while_deferred(stand_in: StandIn, fdi_task: str) -> None:
-    when_looked_at(stand_in, fdi_task, looks=1, status="ERROR")
+    stand_in.add_run_after_polls(1, fdi_task, "run-1", "ERROR", NOW, NOW + 1)
     arguments = {"fdi_task_id": fdi_task, "deferrable": True, "soft_fail": True}
     given = context()
     deferred = deferral(make(**arguments), given)
@@ -471,7 +464,7 @@ def test_soft_fail_skips_for_a_timeout_while_deferred(stand_in: StandIn, fdi_tas
 @pytest.mark.parametrize(
     "answer", [nested("APIGW.0301", "Not you.", 401), nested("FDI.3021", "None such.", 404)]
 )
-def test_soft_fail_skips_for_what_is_hopeless(
+def test_soft_fail_skips_for_permanent_errors(
     stand_in: StandIn, fdi_task: str, mode: dict[str, Any], answer: Answer
 ) -> None:
     stand_in.script("ListMonitorLog", answer, answer)
@@ -479,7 +472,7 @@ def test_soft_fail_skips_for_what_is_hopeless(
         make(fdi_task, soft_fail=True, **mode).execute(context())
 
 
-def test_soft_fail_skips_for_what_becomes_hopeless_while_deferred(stand_in: StandIn, fdi_task: str) -> None:
+def test_soft_fail_skips_for_a_permanent_error_while_deferred(stand_in: StandIn, fdi_task: str) -> None:
     arguments = {"fdi_task_id": fdi_task, "deferrable": True, "soft_fail": True}
     given = context()
     deferred = deferral(make(**arguments), given)
@@ -496,17 +489,17 @@ def test_soft_fail_skips_for_the_execution_timeout_while_deferred(stand_in: Stan
         resume(deferred, given, event_of(deferred.trigger), fdi_task_id=fdi_task, **arguments)
 
 
-# --- looks that fail ----------------------------------------------------------------------------------------
+# --- polls that fail ----------------------------------------------------------------------------------------
 
 
-def break_down(stand_in: StandIn, operation: str, looks: int, answer: Answer = BROKEN) -> None:
-    stand_in.script(operation, *[answer] * (looks * ATTEMPTS))
+def break_down(stand_in: StandIn, operation: str, polls: int, answer: Answer = BROKEN) -> None:
+    stand_in.script(operation, *[answer] * (polls * ATTEMPTS))
 
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
 @pytest.mark.parametrize("operation", ["ListTasks", "ListMonitorLog"])
 @pytest.mark.parametrize("answer", [BROKEN, RESET, Answer(200, b"?")], ids=["500", "reset", "no JSON"])
-def test_a_look_that_fails_is_absorbed(
+def test_a_poll_that_fails_is_absorbed(
     stand_in: StandIn, fdi_task: str, mode: str, operation: str, answer: Answer
 ) -> None:
     stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW, NOW + 1)
@@ -518,7 +511,7 @@ def test_a_look_that_fails_is_absorbed(
 
 
 @pytest.mark.parametrize("operation", ["ListTasks", "ListMonitorLog"])
-def test_a_deferrable_sensor_absorbs_a_look_that_fails_in_the_worker(
+def test_a_deferrable_sensor_absorbs_a_poll_that_fails_in_the_worker(
     stand_in: StandIn, fdi_task: str, operation: str
 ) -> None:
     arguments = {"fdi_task_id": fdi_task, "deferrable": True}
@@ -530,7 +523,7 @@ def test_a_deferrable_sensor_absorbs_a_look_that_fails_in_the_worker(
     assert record["fdi_run_id"] == "run-1"
 
 
-def test_a_deferrable_sensor_absorbs_a_look_that_fails_in_the_triggerer(
+def test_a_deferrable_sensor_absorbs_a_poll_that_fails_in_the_triggerer(
     stand_in: StandIn, fdi_task: str
 ) -> None:
     given = context()
@@ -540,7 +533,7 @@ def test_a_deferrable_sensor_absorbs_a_look_that_fails_in_the_triggerer(
     assert event_of(deferred.trigger)["status"] == "ready"
 
 
-def test_looks_that_fail_for_too_long_fail_the_sensor_with_the_service_s_words(
+def test_polls_that_fail_for_too_long_fail_the_sensor_with_the_service_s_words(
     stand_in: StandIn, fdi_task: str
 ) -> None:
     break_down(stand_in, "ListMonitorLog", 200)
@@ -548,7 +541,7 @@ def test_looks_that_fail_for_too_long_fail_the_sensor_with_the_service_s_words(
         make(fdi_task, poll_failure_timeout=0.05).execute(context())
 
 
-def test_looks_that_fail_for_too_long_while_deferred_fail_the_sensor(
+def test_polls_that_fail_for_too_long_while_deferred_fail_the_sensor(
     stand_in: StandIn, fdi_task: str
 ) -> None:
     arguments = {"fdi_task_id": fdi_task, "deferrable": True, "poll_failure_timeout": 0.05}
@@ -559,7 +552,7 @@ def test_looks_that_fail_for_too_long_while_deferred_fail_the_sensor(
         resume(deferred, given, event_of(deferred.trigger), **arguments)
 
 
-def test_a_look_that_succeeds_ends_the_count_of_those_that_failed(stand_in: StandIn, fdi_task: str) -> None:
+def test_a_poll_that_succeeds_ends_the_count_of_those_that_failed(stand_in: StandIn, fdi_task: str) -> None:
     sensor = make(fdi_task, poll_failure_timeout=0.2)
     for _ in range(3):
         break_down(stand_in, "ListMonitorLog", 1)
@@ -568,16 +561,16 @@ def test_a_look_that_succeeds_ends_the_count_of_those_that_failed(stand_in: Stan
         time.sleep(0.12)
 
 
-def test_rescheduled_looks_may_fail_for_as_long_as_the_sensor_may_wait(
+def test_rescheduled_polls_may_fail_for_as_long_as_the_sensor_may_wait(
     stand_in: StandIn, fdi_task: str
 ) -> None:
-    # Every look is another process's: none of them can tell for how long looks have failed.
+    # Every poke is in a process of its own, and none knows for how long the others have failed.
     break_down(stand_in, "ListMonitorLog", 3)
     for _ in range(3):
         assert not is_done(make(fdi_task, mode="reschedule", poll_failure_timeout=0))
 
 
-HOPELESS = {
+PERMANENT = {
     "400": flat("FDI.3001", "Bad request."),
     "401": nested("APIGW.0301", "Not you.", 401),
     "403": nested("APIGW.0302", "Not yours.", 403),
@@ -587,8 +580,8 @@ HOPELESS = {
 
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
-@pytest.mark.parametrize("answer", HOPELESS.values(), ids=HOPELESS)
-def test_what_no_look_can_mend_ends_the_sensor_at_once(
+@pytest.mark.parametrize("answer", PERMANENT.values(), ids=PERMANENT)
+def test_a_permanent_error_ends_the_sensor_at_once(
     stand_in: StandIn, fdi_task: str, mode: dict[str, Any], answer: Answer
 ) -> None:
     stand_in.script("ListMonitorLog", answer, answer)
@@ -598,16 +591,16 @@ def test_what_no_look_can_mend_ends_the_sensor_at_once(
     assert answer.body.get("error_msg", "") in str(caught.value)
 
 
-def test_a_refusal_after_looks_that_succeeded_is_absorbed(stand_in: StandIn, fdi_task: str) -> None:
+def test_a_refusal_after_polls_that_succeeded_is_absorbed(stand_in: StandIn, fdi_task: str) -> None:
     sensor = make(fdi_task)
     assert not is_done(sensor)
-    stand_in.script("ListMonitorLog", HOPELESS["403"])
+    stand_in.script("ListMonitorLog", PERMANENT["403"])
     assert not is_done(sensor)
     stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW, NOW + 1)
     assert is_done(sensor)
 
 
-def test_what_becomes_hopeless_while_deferred_ends_the_sensor_without_a_retry(
+def test_a_permanent_error_while_deferred_ends_the_sensor_without_a_retry(
     stand_in: StandIn, fdi_task: str
 ) -> None:
     arguments = {"fdi_task_id": fdi_task, "deferrable": True}
@@ -693,7 +686,7 @@ def test_a_real_airflow_waits_for_a_run_that_fdi_starts(
 def test_a_real_airflow_skips_softly(
     stand_in: StandIn, fdi_task: str, run_dag: Callable[..., Any], mode: dict[str, Any]
 ) -> None:
-    when_looked_at(stand_in, fdi_task, looks=1, status="ERROR")
+    stand_in.add_run_after_polls(1, fdi_task, "run-1", "ERROR", NOW, NOW + 1)
     arguments = {"fdi_task_id": fdi_task, "soft_fail": True, **mode}
     assert run_with(run_dag, f"soft_{'_'.join(mode)}", **arguments)[0] == "skipped"
 

@@ -1,4 +1,4 @@
-"""Real Airflow components around a real emulator, one set for the whole session.
+"""Real Airflow components with a real emulator, one set for the whole session.
 
 A test writes its DAGs with `write_dag`, which waits until Airflow has parsed them; they need nothing but the
 connection `fdi_default`. What a test kills it starts again, or leaves to `stack`, which does.
@@ -88,7 +88,7 @@ def write_dag(stack: Stack) -> Callable[[str, str], str]:
     return write
 
 
-LOOKS = frozenset({"ListMonitorInfos", "ListMonitorLog"})
+POLLS = frozenset({"ListMonitorInfos", "ListMonitorLog"})
 
 RUN_DAG = """
     import datetime
@@ -144,14 +144,14 @@ class Play:
         self.wait_until_known("deferred")
         self.wait_for_log(") starting")
 
-    def wait_for_look(self) -> None:
-        """Until somebody looks for the run once more."""
+    def wait_for_poll(self) -> None:
+        """Until the run is polled once more."""
         journal = self.fdi.journal()
         since = journal[-1]["seq"] if journal else 0
         wait_until(
-            lambda: [row for row in self.fdi.journal(since=since) if row["operation"] in LOOKS],
+            lambda: [row for row in self.fdi.journal(since=since) if row["operation"] in POLLS],
             60,
-            f"{self.dag_id} to look at the service again",
+            f"{self.dag_id} to poll the service again",
             explain=self.report,
         )
 

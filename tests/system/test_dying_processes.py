@@ -39,7 +39,7 @@ def test_a_restarted_triggerer_goes_on_waiting(
 ) -> None:
     play = start(f"triggerer_{sig.name.lower()}", deferrable=True)
     play.wait_until_watched()
-    play.wait_for_look()
+    play.wait_for_poll()
 
     if sig == signal.SIGKILL:
         stack.kill("triggerer")
@@ -47,7 +47,7 @@ def test_a_restarted_triggerer_goes_on_waiting(
         stack.terminate("triggerer")
     stack.start_component("triggerer")
 
-    play.wait_for_look()
+    play.wait_for_poll()
     ends_as_the_only_run(play)
 
 
@@ -56,13 +56,13 @@ def test_a_triggerer_that_wakes_up_after_another_took_over_leaves_the_run_alone(
 ) -> None:
     play = start("hand_over", deferrable=True)
     play.wait_until_watched()
-    play.wait_for_look()
+    play.wait_for_poll()
 
     stack.kill("triggerer", signal.SIGSTOP)
     stack.start_component("triggerer-2")
-    play.wait_for_look()
+    play.wait_for_poll()
     stack.kill("triggerer", signal.SIGCONT)
 
-    # Airflow tells the first one, falsely, that a user has ended the task.
+    # Airflow answers the first one, wrongly, that a user has ended the task.
     play.wait_for_log("Not terminating the run: the task instance is deferred")
     ends_as_the_only_run(play)

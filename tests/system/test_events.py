@@ -51,7 +51,7 @@ def asset_events(stack: Stack, dag_id: str) -> list[dict[str, Any]]:
                 raise
             return None
 
-    rows: Any = wait_until(answer, 30, "Airflow to tell its asset events")
+    rows: Any = wait_until(answer, 30, "Airflow to list its asset events")
     return [event for event in rows["asset_events"] if event["name"] == f"{dag_id}_loaded"]
 
 
@@ -81,7 +81,7 @@ def wait_for_looks(fdi: FdiEmulator, task: str, count: int) -> None:
     wait_until(
         lambda: sum(task in entry["path"] for entry in fdi.journal("ListMonitorLog")) >= count,
         90,
-        "the trigger to look at FDI",
+        "the trigger to poll FDI",
         interval=0.1,
     )
 
@@ -134,7 +134,7 @@ def test_no_event_is_lost_or_doubled_when_a_triggerer_is_killed(
     assert reported(stack, dag_id)[1:4] == runs[1:4]
 
 
-def test_a_restarted_triggerer_tells_what_it_missed_and_nothing_twice(
+def test_a_restarted_triggerer_reports_what_it_missed_and_nothing_twice(
     stack: Stack, fdi: FdiEmulator, write_dag: Callable[[str, str], str]
 ) -> None:
     dag_id = "events_restart"

@@ -36,7 +36,7 @@ def test_marking_a_deferred_task_failed_terminates_the_run_within_five_seconds(
     fdi.clear_journal()
     play = start("mark_deferred", deferrable=True)
     play.wait_until_watched()
-    play.wait_for_look()
+    play.wait_for_poll()
     marked = fdi.now_ms()
 
     play.mark("failed")
@@ -45,7 +45,7 @@ def test_marking_a_deferred_task_failed_terminates_the_run_within_five_seconds(
     assert play.task()["state"] == "failed"
 
 
-def test_a_task_marked_failed_before_the_first_look_at_its_run_has_it_terminated_too(
+def test_a_task_marked_failed_before_the_first_poll_of_its_run_has_it_terminated_too(
     start: Callable[..., Play], fdi: FdiEmulator, stack: Stack
 ) -> None:
     # A triggerer that has never read a connection: its first one takes Airflow seconds.
@@ -90,7 +90,7 @@ def test_clearing_a_task_terminates_its_run_and_starts_a_new_one(
     play = start(f"cleared_{deferrable}".lower(), deferrable=deferrable)
     if deferrable:
         play.wait_until_watched()
-        play.wait_for_look()
+        play.wait_for_poll()
     else:
         play.wait_until_known("running")
     first = play.xcom("fdi_run_id")
@@ -126,7 +126,7 @@ def test_a_joined_run_is_left_alone_when_the_task_is_marked_failed(
     fdi.request("POST", f"tasks/{fdi_task}/run")
     play = start("joined", fdi_task=fdi_task, deferrable=True, if_running="join")
     play.wait_until_watched()
-    play.wait_for_look()
+    play.wait_for_poll()
 
     play.mark("failed")
 

@@ -94,15 +94,15 @@ def test_mapped_deferred_tasks_share_one_poller(
 
     wait_until(all_wait, 180, "all tasks to wait", explain=lambda: stack.api.report("many", run_id))
     settled = pages() + 3
-    wait_until(lambda: pages() >= settled, 60, "a look at all tasks at once")
+    wait_until(lambda: pages() >= settled, 60, "one poll of all tasks")
     fdi.clear_journal()
-    wait_until(lambda: pages() >= 10, 60, "ten looks at all tasks at once")
+    wait_until(lambda: pages() >= 10, 60, "ten polls of all tasks")
     asked = Counter(row["operation"] for row in fdi.journal())
     for task in tasks:
         assert fdi.release(task)
 
     assert stack.api.wait_for_run("many", run_id, 180) == "success", stack.api.report("many", run_id)
-    # One by one it would have been ten looks at each of them.
+    # One by one it would have been ten polls of each of them.
     assert asked.total() <= 12, asked
     assert [len(fdi.runs_started(task)) for task in tasks] == [1] * MANY
     assert fdi.journal("StopTask") == []
@@ -119,7 +119,7 @@ def test_both_ways_to_wait_survive_a_minute_without_the_service(stack: Stack, ou
     for task in outage.tasks.values():
         assert service.release(task)
 
-    # A wait that failed often looks less often.
+    # A wait whose polls failed often polls less often.
     assert api.wait_for_run("outage", outage.run_id, 180) == "success", api.report("outage", outage.run_id)
     assert struck > len(outage.tasks)
     assert [len(service.runs_started(task)) for task in outage.tasks.values()] == [1, 1]

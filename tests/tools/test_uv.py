@@ -24,7 +24,7 @@ def test_variables_win_over_install_and_install_over_global() -> None:
     assert options["timeout"] == "180"
 
 
-def test_uv_is_told_what_pip_was_told() -> None:
+def test_uv_gets_the_settings_of_pip() -> None:
     assert uv_variables(pip_options(LISTING), {}) == {
         "UV_DEFAULT_INDEX": "https://pip.example/simple",
         "UV_INDEX": "https://one.example/simple https://two.example/simple",

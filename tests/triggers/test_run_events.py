@@ -69,10 +69,10 @@ def trigger(fdi_task_id: Any = None, **arguments: Any) -> FdiRunEventTrigger:
     return FdiRunEventTrigger(fdi_task_id, **{"poll_interval": 0.05, **arguments})
 
 
-async def following(fdi: FdiEmulator, after: int = 0, looks: int = 3) -> None:
-    """Until the trigger has looked a few times: it has begun."""
+async def following(fdi: FdiEmulator, after: int = 0, polls: int = 3) -> None:
+    """Until the trigger has polled a few times, so that it has begun."""
     operations = ("ListMonitorLog", "ListMonitorInfos")
-    await until(lambda: sum(fdi.journal_counts().get(name, 0) for name in operations) >= after + looks)
+    await until(lambda: sum(fdi.journal_counts().get(name, 0) for name in operations) >= after + polls)
 
 
 async def stored() -> None:
@@ -99,7 +99,7 @@ def test_every_run_that_ends_is_an_event(fdi_emulator: FdiEmulator) -> None:
     asyncio.run(test())
 
 
-def test_the_payload_tells_the_run_the_rows_and_the_times(fdi_emulator: FdiEmulator) -> None:
+def test_the_payload_reports_the_run_the_rows_and_the_times(fdi_emulator: FdiEmulator) -> None:
     task = fdi_emulator.add_task(
         name="orders", script={"rows": 42, "dirty_rows": 1, "data_size": 2, "data_size_unit": "KB"}
     )
@@ -124,7 +124,7 @@ def test_the_payload_tells_the_run_the_rows_and_the_times(fdi_emulator: FdiEmula
     assert payload["dispatch_time"] <= payload["start_time"] <= payload["end_time"]
 
 
-def test_two_runs_between_two_looks_are_two_events_in_order(fdi_emulator: FdiEmulator) -> None:
+def test_two_runs_between_two_polls_are_two_events_in_order(fdi_emulator: FdiEmulator) -> None:
     task = fdi_emulator.add_task()
 
     async def test() -> None:
@@ -144,7 +144,7 @@ def test_runs_that_ended_before_the_trigger_first_started_are_no_events(fdi_emul
 
     async def test() -> Events:
         async with running(trigger(task)) as fired:
-            await following(fdi_emulator, looks=5)
+            await following(fdi_emulator, polls=5)
             return fired
 
     assert asyncio.run(test()) == []
@@ -158,7 +158,7 @@ def test_a_failed_run_is_no_event_unless_asked_for(fdi_emulator: FdiEmulator) ->
             running(trigger(task)) as successes,
             running(trigger(task, statuses=["ERROR", "CANCELLED"])) as failures,
         ):
-            await following(fdi_emulator, looks=6)
+            await following(fdi_emulator, polls=6)
             bad = fdi_emulator.add_run(task, execute_status="ERROR")
             good = fdi_emulator.add_run(task)
             assert await successes.until(1) == [good]
@@ -188,14 +188,14 @@ def test_several_tasks_are_followed_by_one_trigger(fdi_emulator: FdiEmulator) ->
 
     async def test() -> None:
         async with running(trigger(tasks)) as fired:
-            await following(fdi_emulator, looks=6)
+            await following(fdi_emulator, polls=6)
             runs = [fdi_emulator.add_run(task) for task in tasks]
             assert sorted(await fired.until(3)) == sorted(runs)
 
     asyncio.run(test())
 
 
-def test_a_run_between_two_triggerers_is_told_by_the_next(fdi_emulator: FdiEmulator) -> None:
+def test_a_run_between_two_triggerers_is_reported_by_the_next(fdi_emulator: FdiEmulator) -> None:
     task = fdi_emulator.add_task()
     store = AssetStore()
 
@@ -211,7 +211,7 @@ def test_a_run_between_two_triggerers_is_told_by_the_next(fdi_emulator: FdiEmula
     asyncio.run(test())
 
 
-def test_no_run_is_told_again_by_the_next_triggerer(fdi_emulator: FdiEmulator) -> None:
+def test_no_run_is_reported_again_by_the_next_triggerer(fdi_emulator: FdiEmulator) -> None:
     task = fdi_emulator.add_task()
     store = AssetStore()
 
@@ -229,7 +229,7 @@ def test_no_run_is_told_again_by_the_next_triggerer(fdi_emulator: FdiEmulator) -
     asyncio.run(test())
 
 
-def test_a_triggerer_that_stood_still_does_not_tell_what_another_one_has(
+def test_a_triggerer_that_stood_still_does_not_report_what_another_one_has(
     fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = fdi_emulator.add_task()
@@ -239,7 +239,7 @@ def test_a_triggerer_that_stood_still_does_not_tell_what_another_one_has(
 
     async def test() -> None:
         async with running(trigger(task, poll_interval=1.0, fdi_conn_id="fdi_slow"), store) as slow:
-            await following(fdi_emulator, looks=1)
+            await following(fdi_emulator, polls=1)
             async with running(trigger(task), store) as quick:
                 await following(fdi_emulator, after=1)
                 run = fdi_emulator.add_run(task)
@@ -251,7 +251,7 @@ def test_a_triggerer_that_stood_still_does_not_tell_what_another_one_has(
     asyncio.run(test())
 
 
-def test_a_run_longer_than_the_triggerers_life_is_told(fdi_emulator: FdiEmulator) -> None:
+def test_a_run_longer_than_the_triggerers_life_is_reported(fdi_emulator: FdiEmulator) -> None:
     task = fdi_emulator.add_task()
     now = fdi_emulator.now_ms()
     row = {"start_time": now - 100 * 3_600_000, "dispatch_time": now - 100 * 3_600_000}
@@ -268,7 +268,7 @@ def test_a_run_longer_than_the_triggerers_life_is_told(fdi_emulator: FdiEmulator
     assert run
 
 
-def test_failing_looks_do_not_end_it(fdi_emulator: FdiEmulator) -> None:
+def test_failing_polls_do_not_end_it(fdi_emulator: FdiEmulator) -> None:
     task = fdi_emulator.add_task()
 
     async def test() -> None:
@@ -381,7 +381,7 @@ def test_a_run_is_held_back_until_airflow_can_have_reported_it(
     asyncio.run(test())
 
 
-def test_without_a_store_airflows_own_runs_are_told_and_that_is_said(
+def test_without_a_store_airflows_own_runs_are_reported_and_that_is_said(
     fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(events, "AIRFLOW_RUN_KNOWN", 0.0)
@@ -398,19 +398,19 @@ def test_without_a_store_airflows_own_runs_are_told_and_that_is_said(
     assert "ignore_airflow_runs needs Airflow >= 3.3" in caplog.text
 
 
-def test_a_late_row_is_told_where_pages_are_read(fdi_emulator: FdiEmulator) -> None:
+def test_a_late_row_is_reported_where_pages_are_read(fdi_emulator: FdiEmulator) -> None:
     tasks = fdi_emulator.add_tasks(5, script={"log_delay_ms": 700})
 
     async def test() -> None:
         async with running(trigger(tasks)) as fired:
-            await following(fdi_emulator, looks=12)
+            await following(fdi_emulator, polls=12)
             fdi_emulator.request("POST", f"tasks/{tasks[2]}/run")
             assert await fired.until(1) == [fdi_emulator.runs_started(tasks[2])[0]["run_id"]]
 
     asyncio.run(test())
 
 
-def test_triggers_of_one_place_share_their_requests(fdi_emulator: FdiEmulator) -> None:
+def test_triggers_of_one_instance_share_their_requests(fdi_emulator: FdiEmulator) -> None:
     tasks = fdi_emulator.add_tasks(20)
 
     async def test() -> None:
@@ -418,7 +418,7 @@ def test_triggers_of_one_place_share_their_requests(fdi_emulator: FdiEmulator) -
         async with running(watched):
             await until(lambda: fdi_emulator.journal_counts().get("ListMonitorInfos", 0) >= 4)
             fdi_emulator.clear_journal()
-            await following(fdi_emulator, looks=3)
+            await following(fdi_emulator, polls=3)
             assert fdi_emulator.journal_counts().get("ListMonitorLog", 0) == 0
 
     asyncio.run(test())

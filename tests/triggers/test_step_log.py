@@ -69,7 +69,9 @@ def test_every_waiting_task_has_the_steps_of_its_own_run_in_its_log(
 
 
 @pytest.mark.usefixtures("fdi_connection")
-def test_the_steps_of_several_runs_are_told_while_they_go_on(fdi_emulator: FdiEmulator, lines: Lines) -> None:
+def test_the_steps_of_several_runs_are_logged_while_they_go_on(
+    fdi_emulator: FdiEmulator, lines: Lines
+) -> None:
     async def both() -> None:
         waits = []
         for name in ("first", "second"):
@@ -89,7 +91,7 @@ def test_the_steps_of_several_runs_are_told_while_they_go_on(fdi_emulator: FdiEm
 
 
 @pytest.mark.usefixtures("fdi_connection")
-def test_every_waiting_task_is_told_once_that_looks_fail(fdi_emulator: FdiEmulator, lines: Lines) -> None:
+def test_every_waiting_task_logs_once_that_polls_fail(fdi_emulator: FdiEmulator, lines: Lines) -> None:
     def failures() -> dict[str, list[str]]:
         lines_of = {
             name: [line for line in reported if "failed" in line] for name, reported in lines.of.items()
@@ -139,5 +141,5 @@ def step(code: int | None, remarks: str | None = None, **fields: object) -> RunS
         (step(4711), "READER 4711: step"),
     ],
 )
-def test_a_step_is_told_in_words_and_nothing_twice(given: RunStep, line: str) -> None:
+def test_a_step_is_logged_in_words_and_nothing_twice(given: RunStep, line: str) -> None:
     assert step_line(given) == line

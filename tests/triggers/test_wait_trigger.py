@@ -13,7 +13,8 @@ import pytest
 from airflow_provider_fdi.runs.waits import RunCompleted, RunEnds, TaskStatusIs, Wait
 from airflow_provider_fdi.triggers import wait as triggers
 from airflow_provider_fdi.triggers.fdi import FdiWaitTrigger
-from tests.standin import INSTANCE, PROJECT, TOKEN, Request, StandIn, flat, nested
+from tests.server import Request
+from tests.standin import INSTANCE, PROJECT, TOKEN, StandIn, flat, nested
 from tests.taskinstance import event_of
 
 pytestmark = pytest.mark.usefixtures("no_pauses", "events_at_once")
@@ -40,14 +41,6 @@ def for_completion(task_id: str) -> Wait:
 @pytest.fixture
 def fdi_task(stand_in: StandIn) -> str:
     return stand_in.add_task("nightly", status=1)
-
-
-def when_looked_at(stand_in: StandIn, task_id: str, looks: int) -> None:
-    def end(request: Request) -> Any:
-        stand_in.add_run(task_id, "run-1", "SUCCESS", NOW, NOW + 1)
-        return None
-
-    stand_in.script("ListMonitorLog", *[lambda request: None] * looks, end)
 
 
 # --- what it holds ------------------------------------------------------------------------------------------
@@ -77,7 +70,7 @@ def test_neither_its_arguments_nor_its_event_hold_a_secret(stand_in: StandIn, fd
 
 
 def test_it_emits_one_event_when_what_is_waited_for_has_come_about(stand_in: StandIn, fdi_task: str) -> None:
-    when_looked_at(stand_in, fdi_task, looks=2)
+    stand_in.add_run_after_polls(2, fdi_task, "run-1", "SUCCESS", NOW, NOW + 1)
     record = {"fdi_task_id": fdi_task, "anything": [1, None]}
 
     async def all_events() -> list[Any]:
@@ -88,19 +81,19 @@ def test_it_emits_one_event_when_what_is_waited_for_has_come_about(stand_in: Sta
 
 
 def test_its_event_is_json(stand_in: StandIn, fdi_task: str) -> None:
-    when_looked_at(stand_in, fdi_task, looks=0)
+    stand_in.add_run_after_polls(0, fdi_task, "run-1", "SUCCESS", NOW, NOW + 1)
     event = event_of(make(for_completion(fdi_task)))
     assert json.loads(json.dumps(event)) == event
 
 
 def test_it_waits_for_all_of_several_waits(stand_in: StandIn) -> None:
     first, second = stand_in.add_task("first", status=1), stand_in.add_task("second", status=0)
-    looks = 0
+    polls = 0
 
     def start(request: Request) -> Any:
-        nonlocal looks
-        looks += 1
-        stand_in.tasks[second]["status"] = int(looks > 4)
+        nonlocal polls
+        polls += 1
+        stand_in.tasks[second]["status"] = int(polls > 4)
         return None
 
     stand_in.script("ListTasks", *[start] * 50)
@@ -128,20 +121,20 @@ def test_it_gives_up_at_its_deadline_although_the_interval_is_longer(
     assert time.monotonic() - began < 5
 
 
-def test_a_deadline_that_is_over_is_told_at_once(stand_in: StandIn, fdi_task: str) -> None:
+def test_a_deadline_that_is_over_is_reported_at_once(stand_in: StandIn, fdi_task: str) -> None:
     began = time.monotonic()
     event = event_of(make(for_completion(fdi_task), poll_interval=60, deadline=time.time() - 100))
     assert event["status"] == "timeout"
     assert time.monotonic() - began < 5
 
 
-def test_a_look_that_fails_is_absorbed(stand_in: StandIn, fdi_task: str) -> None:
+def test_a_poll_that_fails_is_absorbed(stand_in: StandIn, fdi_task: str) -> None:
     stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW, NOW + 1)
     stand_in.script("ListMonitorLog", flat("FDI.0001", "Internal error.", 500))
     assert event_of(make(for_completion(fdi_task)))["status"] == "ready"
 
 
-def test_looks_that_fail_for_too_long_end_the_wait_with_the_service_s_words(
+def test_polls_that_fail_for_too_long_end_the_wait_with_the_service_s_words(
     stand_in: StandIn, fdi_task: str
 ) -> None:
     stand_in.script("ListMonitorLog", *[flat("FDI.0001", "Internal error.", 500)] * 500)
@@ -155,7 +148,7 @@ def test_looks_that_fail_for_too_long_end_the_wait_with_the_service_s_words(
     [flat("FDI.3021", "The task does not exist.", 404), nested("APIGW.0301", "Not you.", 401)],
     ids=["no such task", "wrong credentials"],
 )
-def test_what_no_look_can_mend_ends_the_wait_at_once_and_for_good(
+def test_a_permanent_error_ends_the_wait_at_once_and_for_good(
     stand_in: StandIn, fdi_task: str, answer: Any
 ) -> None:
     stand_in.script("ListMonitorLog", *[answer] * 9)
@@ -176,15 +169,15 @@ def test_a_connection_that_cannot_be_read_ends_the_wait_with_a_sentence(
 # --- many ---------------------------------------------------------------------------------------------------
 
 
-def test_triggers_of_one_place_share_one_connection(
+def test_triggers_of_one_instance_share_one_connection(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connected: list[Any] = []
     real = triggers.connect
 
-    async def counting(*place: Any) -> Any:
-        connected.append(place)
-        return await real(*place)
+    async def counting(*key: Any) -> Any:
+        connected.append(key)
+        return await real(*key)
 
     monkeypatch.setattr(triggers, "connect", counting)
     ids = [stand_in.add_task(f"task-{number}", status=1) for number in range(5)]
@@ -275,7 +268,7 @@ def test_our_run_is_terminated_when_a_user_has_ended_the_task(
 
 
 @pytest.mark.parametrize("state", ["deferred", "running", "removed", None])
-def test_nothing_is_terminated_when_somebody_else_carries_on(
+def test_nothing_is_terminated_when_another_process_continues(
     monkeypatch: pytest.MonkeyPatch, stand_in: StandIn, running: str, state: str | None
 ) -> None:
     assert kill(monkeypatch, stand_in, running, state) == []
