@@ -69,9 +69,11 @@ test-system: env ## tests on real Airflow processes: killed workers, triggerers,
 	exit $$code
 
 .PHONY: lint
-lint: env ## ruff, and import-linter: who may import whom
+lint: env ## ruff; import-linter: who may import whom; zizmor: workflows; names of changelog fragments
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports --no-logo --no-cache
+	@$(BIN)/zizmor --offline --pedantic --quiet --no-progress .github
+	@$(MAKE) changelog-draft >/dev/null
 
 .PHONY: types
 types: env ## mypy, strict for the parts without Airflow
@@ -117,11 +119,48 @@ bench: ## measure every figure of the README, and other providers (in .venv-benc
 docs: env ## write docs/api.md from the docstrings
 	@$(BIN)/python tools/api_reference.py
 
+.PHONY: api
+api: env ## write tests/package/public_api.txt: every public name and its parameters
+	@$(BIN)/python tools/public_api.py
+
 .PHONY: package
 package: env ## build wheel and sdist in dist/ and check them
 	@rm -rf dist
 	@$(UV) build --quiet --build-constraints $(CONSTRAINTS)
 	@$(BIN)/twine check --strict dist/*
+
+.PHONY: sbom
+sbom: env ## write build/sbom/: what the wheel in dist/ needs, in the versions it was tested with
+	@$(BIN)/python tools/sbom.py
+
+# They see whether something is missing in the wheel or wrong in its metadata. The other tests would find the same as in
+# the checkout, since a test compares the files of both. They run in a folder without the package.
+WHEEL_TESTS := test_provider_info.py client/test_package.py operators/test_imports.py operators/test_run_basics.py \
+    sensors emulator/test_process.py
+WHEEL_FOLDER := build/test-wheel
+
+.PHONY: test-wheel
+test-wheel: ## test the wheel in dist/ as it is installed, on one Airflow like matrix-one
+	@rm -rf $(WHEEL_FOLDER) && mkdir -p $(WHEEL_FOLDER)
+	@$(MAKE) env VENV=$(WHEEL_FOLDER)/venv INSTALLED="$$(echo dist/*.whl)[$(EXTRAS)]"
+	@cp -r pyproject.toml tests example_dags $(WHEEL_FOLDER)
+	@cd $(WHEEL_FOLDER) && venv/bin/python -m pytest $(addprefix tests/,$(WHEEL_TESTS)) $(PYTEST_ARGS)
+
+.PHONY: changelog-draft
+changelog-draft: env ## show the changelog of the next release
+	@shown=$$($(BIN)/towncrier build --draft 2>&1) || { echo "$$shown" >&2; exit 1; }; echo "$$shown"
+
+.PHONY: changelog-check
+changelog-check: env ## is there a fragment for what differs from BASE? make changelog-check BASE=origin/main
+	@$(BIN)/towncrier check --compare-with "$(or $(BASE),origin/main)"
+
+.PHONY: changelog
+changelog: env ## move the fragments of changelog.d/ to CHANGELOG.md, as the section of __version__
+	@$(BIN)/towncrier build --yes
+
+.PHONY: release-check
+release-check: env ## may this be released? make release-check TAG=v1.0.0 REPOSITORY=https://…
+	@$(BIN)/python tools/release.py "$(TAG)" "$(REPOSITORY)"
 
 .PHONY: lock
 lock: $(UV_ENV)/bin/python ## resolve tools/constraints-3.3.txt again; UPGRADE= only adds what is missing

@@ -7,6 +7,9 @@ FIND_PYTHON := $(UV) python find --system
 
 CONSTRAINTS := tools/constraints-3.3.txt
 
+# This project, as uv is to install it.
+INSTALLED ?= --editable ".[$(EXTRAS)]"
+
 # Airflow versions without constraints are resolved as of a day on which they worked: with later releases of their
 # dependencies some install without complaint and then fail every task (today 3.0.6, 3.2.0 and 3.2.2).
 CUTOFF_2.11 := 2026-11-15
@@ -58,7 +61,7 @@ $(VENV)/made-for.txt: always | $(UV_ENV)/bin/python
 $(VENV)/installed: $(VENV)/made-for.txt pyproject.toml $(CONSTRAINTS) tools/env.mk tools/uv.py
 	@echo "[env] $(VENV): Airflow $(AIRFLOW_VERSION) and this project [$(EXTRAS)], $$($(BIN)/python --version)"
 	@$(UV) pip install --quiet --python $(BIN)/python $(VERSIONS) \
-	    "apache-airflow==$(AIRFLOW_VERSION)" --editable ".[$(EXTRAS)]"
+	    "apache-airflow==$(AIRFLOW_VERSION)" $(INSTALLED)
 	@$(BIN)/python -m compileall -q airflow_provider_fdi
 	@touch $@
 

@@ -12,6 +12,8 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
+    ROOT / "changelog.d" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
