@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_fdi.emulator import dags
 from tests.server import Server
 from tests.standin import StandIn
 
 if TYPE_CHECKING:
-    from airflow_provider_fdi.emulator.handle import FdiEmulator
     from tests.leaks import Guard
 
 
@@ -79,11 +79,8 @@ def no_secret_is_logged(log_guard: Guard) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def airflow_db() -> None:
-    """An initialised Airflow database in the session's own home, made once; `dag.test()` needs it."""
-    from airflow.utils.db import initdb
-
-    initdb()
+def airflow_db(airflow_db: None) -> None:
+    """An initialised Airflow database, made once; `dag.test()` needs it."""
     _keep_the_api_of_tasks()
 
 
@@ -99,43 +96,8 @@ def _keep_the_api_of_tasks() -> None:
 
 @pytest.fixture
 def run_dag(airflow_db: None) -> Callable[..., Any]:
-    """Runs a DAG that a test made itself to its end and returns the DAG run: `run_dag(dag, run_conf={…})`.
-
-    `dag.test()` alone knows no DAG outside of the DAG folder (Airflow 3), or no assets (Airflow 2).
-    """
-
-    def run(dag: Any, **kwargs: Any) -> Any:
-        _register(dag)
-        if _of_airflow_2(dag) and "logical_date" in kwargs:
-            kwargs["execution_date"] = kwargs.pop("logical_date")
-        return dag.test(**kwargs)
-
-    return run
-
-
-def _of_airflow_2(dag: Any) -> bool:
-    return hasattr(dag, "sync_to_db")
-
-
-def _register(dag: Any) -> None:
-    if _of_airflow_2(dag):
-        dag.sync_to_db()
-        return
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.models.serialized_dag import SerializedDagModel
-    from airflow.serialization.serialized_objects import LazyDeserializedDAG, SerializedDAG
-
-    DagBundlesManager().sync_bundles_to_db()
-    lazy = LazyDeserializedDAG.from_dag(dag)
-    SerializedDAG.bulk_write_to_db("dags-folder", None, [lazy])
-    SerializedDagModel.write_dag(lazy, bundle_name="dags-folder")
-
-
-@pytest.fixture
-def fdi_connection(fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The connection `fdi_default` leads to the emulator; the value is the connection's id."""
-    monkeypatch.setenv("AIRFLOW_CONN_FDI_DEFAULT", fdi_emulator.connection_json())
-    return "fdi_default"
+    """Runs a DAG to its end and returns the DAG run: `run_dag(dag, run_conf={…})`. Sets no connection."""
+    return dags.run_dag
 
 
 @pytest.fixture(scope="session")

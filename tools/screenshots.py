@@ -140,6 +140,27 @@ class Pictures:
         self.go(f"/assets/{assets[0]['id']}")
         self.take("asset-graph")
 
+    def emulator_page(self) -> None:
+        """The emulator's own page: runs that succeeded, failed and go on, and the requests for them."""
+        self.fdi.reset()
+        place = {
+            "source_datasource_id": SOURCE_DATASOURCE_ID,
+            "target_datasource_id": TARGET_DATASOURCE_ID,
+        }
+        daily = {"use_quartz_cron": True, "cron": "0 0 2 * * ?", "cron_timezone": "Asia/Shanghai"}
+        scripts: dict[str, dict[str, Any]] = {
+            "flights_to_warehouse": {"rows": 336_776, "data_size": 48.5, "data_size_unit": "MB"},
+            "orders_to_warehouse": {"outcome": "ERROR", "rows": 120, "remarks": "Duplicate entry '42'"},
+            "customers_to_warehouse": {"hold": True},
+        }
+        for name, script in scripts.items():
+            fdi_task_id = self.fdi.add_task(name, script=script, schedule=daily, started=True, **place)
+            self.fdi.request("POST", f"tasks/{fdi_task_id}/run", {})
+            self.fdi.request("GET", f"tasks/{fdi_task_id}/monitor-logs?offset=1&limit=10")
+        self.page.set_viewport_size({"width": 1280, "height": 900})
+        self.page.goto(self.fdi.url)
+        self.take("emulator")
+
     def _must_succeed(self, dag_id: str, run_id: str) -> None:
         state = self.api.wait_for_run(dag_id, run_id, 180)
         if state != "success":
@@ -154,6 +175,8 @@ PICTURES: dict[str, Callable[[Pictures], None]] = {
     "task-log": Pictures.task_log,
     "mapped-grid": Pictures.mapped_grid,
     "asset-graph": Pictures.asset_graph,
+    # Last: it resets the emulator.
+    "emulator": Pictures.emulator_page,
 }
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, ValidationError
 
 from airflow_provider_fdi.emulator import constants
-from airflow_provider_fdi.emulator.validation import explain
+from airflow_provider_fdi.emulator.validation import DatabaseUrl, DatasourceType, Strict, explain
 
 try:
     import tomllib
@@ -25,10 +25,11 @@ except ImportError:  # Python 3.10
         tomllib = None  # type: ignore[assignment,unused-ignore]
 
 
-class Switches(BaseModel):
+class Switches(Strict):
     """Behaviour that the vendor documents in two ways or not at all, and a few aids for tests."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
+    noun: ClassVar[str] = "switch"
 
     # Shapes of answers
     init_as_dict: bool = False
@@ -72,18 +73,12 @@ class Switches(BaseModel):
         try:
             Switches.model_validate({**self.model_dump(), **changes})
         except ValidationError as error:
-            reason = explain(error.errors(), noun="switch ", known=Switches.model_fields)
-            raise ValueError(reason) from None
+            raise ValueError(explain(error.errors(), noun="switch ")) from None
         for name, value in changes.items():
             setattr(self, name, value)
 
 
-class _Entry(BaseModel):
-    # An error message must not quote a password.
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-
-class User(_Entry):
+class User(Strict):
     """A user of IAM."""
 
     name: str = constants.USER_NAME
@@ -91,27 +86,27 @@ class User(_Entry):
     domain: str = constants.DOMAIN_NAME
 
 
-class AccessKey(_Entry):
+class AccessKey(Strict):
     """A permanent access key."""
 
     access: str = constants.ACCESS_KEY
     secret: str = Field(default=constants.SECRET_KEY, repr=False)
 
 
-class Project(_Entry):
+class Project(Strict):
     """A project of IAM."""
 
     id: str = constants.PROJECT_ID
     name: str = constants.PROJECT_NAME
 
 
-class DatasourceConfig(_Entry):
+class DatasourceConfig(Strict):
     """A data source that exists from the start."""
 
     id: str
     name: str
-    type: str
-    url: str = Field(repr=False)
+    type: DatasourceType
+    url: DatabaseUrl = Field(repr=False)
     app_id: str = constants.APP_ID
 
 
@@ -127,53 +122,52 @@ class Config(BaseModel):
     switches: dict[str, Any] = {}
 
 
+class _Credentials(Strict):
+    users: list[User] = [User()]
+    access_keys: list[AccessKey] = [AccessKey()]
+    tokens: list[str] = [constants.TOKEN]
+
+
+def _project(value: Any) -> Any:
+    return {"id": value, "name": value} if isinstance(value, str) else value
+
+
+class _File(Strict):
+    """A configuration as it is written."""
+
+    credentials: _Credentials = _Credentials()
+    projects: list[Annotated[Project, BeforeValidator(_project)]] = Field([Project()], min_length=1)
+    instances: list[str] = Field([constants.INSTANCE_ID], min_length=1)
+    datasources: list[DatasourceConfig] = []
+    switches: Switches = Switches()
+
+
 def config_from_dict(raw: dict[str, Any]) -> Config:
     """Read a configuration. Raises ValueError naming what is wrong."""
-    unknown = set(raw) - {"credentials", "projects", "instances", "datasources", "switches"}
-    if unknown:
-        raise ValueError(f"unknown keys in the configuration: {', '.join(sorted(unknown))}")
-    credentials = raw.get("credentials") or {}
-    config = Config()
-    if "users" in credentials:
-        config.users = _entries(User, credentials["users"], "credentials.users")
-    if "access_keys" in credentials:
-        config.access_keys = _entries(AccessKey, credentials["access_keys"], "credentials.access_keys")
-    if "tokens" in credentials:
-        config.tokens = [str(token) for token in credentials["tokens"]]
-    if "projects" in raw:
-        rows = [{"id": row, "name": row} if isinstance(row, str) else row for row in raw["projects"]]
-        config.projects = _entries(Project, rows, "projects")
-    if "instances" in raw:
-        config.instances = [row if isinstance(row, str) else str(row["id"]) for row in raw["instances"]]
-    config.datasources = _entries(DatasourceConfig, raw.get("datasources") or [], "datasources")
-    config.switches = dict(raw.get("switches") or {})
-    Switches().change(config.switches)
-    for label, entries in (("projects", config.projects), ("instances", config.instances)):
-        if not entries:
-            raise ValueError(f"the configuration lists no {label}")
-    return config
+    try:
+        file = _File.model_validate(raw)
+    except ValidationError as error:
+        raise ValueError(explain(error.errors())) from None
+    return Config(
+        **dict(file.credentials),
+        projects=file.projects,
+        instances=file.instances,
+        datasources=file.datasources,
+        switches=file.switches.model_dump(exclude_unset=True),
+    )
 
 
 def load_config(path: str | os.PathLike[str]) -> Config:
     """Read a JSON or TOML file (by its suffix). Raises ValueError or OSError."""
     file = Path(path)
     text = file.read_text(encoding="utf-8")
-    if file.suffix.lower() == ".toml":
-        if tomllib is None:
-            raise ValueError("TOML needs Python 3.11 or the package tomli; use JSON instead")
-        raw = tomllib.loads(text)
-    else:
-        raw = json.loads(text)
+    toml = file.suffix.lower() == ".toml"
+    if toml and tomllib is None:
+        raise ValueError("TOML needs Python 3.11 or the package tomli; use JSON instead")
+    try:
+        raw = tomllib.loads(text) if toml else json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"this is not {'TOML' if toml else 'JSON'}: {error}") from None
     if not isinstance(raw, dict):
         raise ValueError("the configuration must be an object")
     return config_from_dict(raw)
-
-
-_E = TypeVar("_E", bound=_Entry)
-
-
-def _entries(kind: type[_E], rows: list[Any], where: str) -> list[_E]:
-    try:
-        return [kind.model_validate(row) for row in rows]
-    except ValidationError as error:
-        raise ValueError(f"{where}: {explain(error.errors(), known=kind.model_fields)}") from None

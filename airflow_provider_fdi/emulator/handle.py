@@ -21,6 +21,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from airflow_provider_fdi.emulator import constants
+from airflow_provider_fdi.emulator.suggest import suggestion
+
+# In a failed test, pytest shows the test's own line instead of this module's.
+__tracebackhide__ = True
 
 
 class EmulatorError(RuntimeError):
@@ -105,6 +109,8 @@ class FdiEmulator:
                     process.wait()
                     errors.seek(0)
                     words = errors.read().decode("utf-8", "replace").strip()
+                    for name in files:
+                        words = words.replace(name, "config")
                     raise EmulatorError(f"the emulator did not start: {words or line or 'no answer in time'}")
             undo.pop_all()
         emulator = cls("http://" + line.split("http://", 1)[1].strip(), process)
@@ -145,23 +151,32 @@ class FdiEmulator:
         return f"{self.url}/v2/{self.project_id}/fdi/instances/{self.instance_id}"
 
     def connection(self, auth_type: str = "token", **extra: Any) -> dict[str, Any]:
-        """An Airflow connection to this emulator, as the dict that becomes its JSON."""
-        settings: dict[str, Any] = {
+        """An Airflow connection to this emulator, as the dict that becomes its JSON.
+
+        `auth_type`: token, password, aksk or sdk. Links of tasks lead to the emulator's own pages.
+        """
+        credentials: dict[str, dict[str, Any]] = {
+            "token": {"password": self.token},
+            "password": {"login": self.user_name, "password": self.password},
+            "aksk": {"login": self.access_key, "password": self.secret_key},
+            "sdk": {},
+        }
+        if auth_type not in credentials:
+            raise EmulatorError(f"unknown auth_type {auth_type!r}{suggestion(auth_type, credentials)}")
+        settings = {
             "auth_type": auth_type,
             "project_id": self.project_id,
             "instance_id": self.instance_id,
-            **extra,
+            "console_url": f"{self.url}/?task={{task_id}}&run={{run_id}}",
         }
-        row: dict[str, Any] = {"conn_type": "fdi", "host": self.url}
-        if auth_type == "token":
-            row["password"] = self.token
-        elif auth_type == "password":
-            row |= {"login": self.user_name, "password": self.password}
-            settings = {"domain_name": self.domain_name, "iam_endpoint": self.url, **settings}
-        elif auth_type == "aksk":
-            row |= {"login": self.access_key, "password": self.secret_key}
-        row["extra"] = settings
-        return row
+        if auth_type == "password":
+            settings |= {"domain_name": self.domain_name, "iam_endpoint": self.url}
+        return {
+            "conn_type": "fdi",
+            "host": self.url,
+            **credentials[auth_type],
+            "extra": {**settings, **extra},
+        }
 
     def connection_json(self, auth_type: str = "token", **extra: Any) -> str:
         """The value of the environment variable AIRFLOW_CONN_FDI_DEFAULT."""
@@ -183,8 +198,7 @@ class FdiEmulator:
             with self._opener.open(request, timeout=60) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
-            text = error.read().decode("utf-8", "replace")
-            raise EmulatorError(f"{method} {path}: {error.code} {text}") from None
+            raise EmulatorError(_words(error)) from None
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """One request to the FDI API below :attr:`api` with the static token: status and JSON (or None)."""
@@ -320,17 +334,23 @@ class FdiEmulator:
         )
         return answer["id"]
 
+    def runs(self, task_id: str | None = None) -> list[dict[str, Any]]:
+        """The runs of a task or of all tasks, oldest first: rows of the log, and task_id and task_name."""
+        rows: list[dict[str, Any]] = self.control("GET", "runs", task_id=task_id)
+        return rows
+
     def runs_started(self, task_id: str, trigger: str | None = None) -> list[dict[str, Any]]:
         """Accepted runs of a task, oldest first: run_id, time, trigger (manual, schedule, start)."""
-        rows = self.control("GET", "runs-started", task_id=task_id).get(task_id, {}).get("accepted", [])
-        return [row for row in rows if trigger is None or row["trigger"] == trigger]
+        return self._dispatches(task_id, "accepted", trigger)
 
     def runs_refused(self, task_id: str) -> list[dict[str, Any]]:
         """Dispatches of a task that were refused because a run was unfinished."""
-        rows: list[dict[str, Any]] = (
-            self.control("GET", "runs-started", task_id=task_id).get(task_id, {}).get("refused", [])
-        )
-        return rows
+        return self._dispatches(task_id, "refused")
+
+    def _dispatches(self, task_id: str, kind: str, trigger: str | None = None) -> list[dict[str, Any]]:
+        rows = self.control("GET", "runs-started", task_id=task_id, trigger=trigger)
+        found: list[dict[str, Any]] = rows.get(task_id, {}).get(kind, [])
+        return found
 
     def expire_tokens(self, *, include_static: bool = False) -> int:
         """Make the tokens that IAM issued invalid (and the configured ones, on request); how many."""
@@ -341,6 +361,15 @@ class FdiEmulator:
         """Locked access keys (milliseconds left) and counted signature failures."""
         state: dict[str, Any] = self.control("GET", "lock")
         return state
+
+
+def _words(error: urllib.error.HTTPError) -> str:
+    """Why the control API refuses a call."""
+    text = error.read().decode("utf-8", "replace")
+    try:
+        return str(json.loads(text)["error"])
+    except (ValueError, LookupError, TypeError):
+        return f"{error.code} {text}"
 
 
 def _first_line(process: subprocess.Popen[bytes], timeout: float) -> str:

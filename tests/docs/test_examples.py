@@ -6,10 +6,8 @@ import importlib.util
 import json
 import os
 import sqlite3
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pendulum
@@ -195,23 +193,6 @@ def test_setup_teardown_and_task_groups(world: World, run_example: RunExample) -
         assert values[f"day_{day}.run"]["rows"] == ROWS / 2
     assert world.rows() == ROWS
     assert FdiHook().find_task("orders_2026-01-01") is None
-
-
-def test_the_test_of_the_emulator_page(
-    fdi_emulator: FdiEmulator,
-    run_dag: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    dag = load(BY_ID["my_dag"], Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]))
-    module = ModuleType("dags.my_dag")
-    module.dag = SimpleNamespace(test=lambda: run_dag(dag))  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "dags", ModuleType("dags"))
-    monkeypatch.setitem(sys.modules, "dags.my_dag", module)
-    (test,) = (block for block in PYTHON if "from dags.my_dag import dag" in block.text)
-    names: dict[str, Any] = {}
-    exec(compile(test.text, str(test), "exec"), names)
-
-    names["test_the_load_runs_once_and_is_checked"](fdi_emulator, monkeypatch)
 
 
 def test_the_dag_of_the_readme(world: World, run_example: RunExample) -> None:

@@ -62,5 +62,5 @@ def test_the_page_works_without_internet(fdi_emulator):
         assert len(answer.content) > 100
 
 
-def test_the_root_leads_to_the_page(fdi_emulator):
-    assert requests.get(fdi_emulator.url).url == f"{fdi_emulator.url}/docs"
+def test_the_page_of_the_emulator_leads_to_it(fdi_emulator):
+    assert 'href="/docs"' in requests.get(fdi_emulator.url).text

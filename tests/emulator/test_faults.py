@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 import requests
+
+from airflow_provider_fdi.emulator.handle import EmulatorError
 
 
 def started(emulator, task_id):
@@ -144,3 +147,27 @@ def test_reset_forgets_everything(api, fdi_emulator):
     assert fdi_emulator.switch()["log_order"] == "desc"
     assert abs(fdi_emulator.now_ms() - time.time() * 1000) < 10_000
     assert len(fdi_emulator.journal()) == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"kind": "stauts"}, "did you mean 'status'?"),
+        (
+            {"kind": "status", "operation": "RunTsk"},
+            "there is no operation 'RunTsk'; did you mean 'RunTask'?",
+        ),
+        ({"kind": "status", "oparation": "RunTask"}, "unknown key 'oparation'; did you mean 'operation'?"),
+        ({"kind": "status", "method": "PSOT"}, "did you mean 'POST'?"),
+        ({"kind": "status", "status": 5033}, "status: Input should be less than or equal to 599"),
+    ],
+)
+def test_a_misspelt_fault_is_refused_with_the_right_word(fdi_emulator, rule, words):
+    with pytest.raises(EmulatorError, match=re.escape(words)):
+        fdi_emulator.fault(**rule)
+    assert fdi_emulator.faults() == []
+
+
+def test_the_journal_of_an_operation_that_does_not_exist_is_refused(fdi_emulator):
+    with pytest.raises(EmulatorError, match="did you mean 'DeleteTask'"):
+        fdi_emulator.journal("DeleteTsk")

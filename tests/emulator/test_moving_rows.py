@@ -218,8 +218,11 @@ def test_a_source_that_cannot_be_read_fails_the_run_with_the_reason(api, databas
 
 
 def test_a_database_that_it_does_not_know_fails_the_run_with_the_reason(api, databases, mapped):
-    databases.source_id = api.emulator.add_datasource("erp", "oracle+oracledb://u:p@host/db", "ORACLE")
-    fails_with(databases.run(mapped), 103, "connects to sqlite, postgresql, mysql, mariadb, not oracle")
+    row = {"datasource_name": "erp", "datasource_type": "ORACLE", "app_id": "a"}
+    row["content"] = {"url": "oracle+oracledb://u:p@host/db"}
+    databases.source_id = api.ok("POST", "datasources", row)["datasource_id"]
+    words = "does not connect to 'oracle'; known: mariadb, mysql, postgresql, sqlite"
+    fails_with(databases.run(mapped), 103, words)
 
 
 def test_an_unknown_data_source_fails_the_run(databases, mapped):

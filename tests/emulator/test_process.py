@@ -15,6 +15,8 @@ import time
 import pytest
 import requests
 
+from airflow_provider_fdi import __version__
+from airflow_provider_fdi.emulator.config import config_from_dict
 from airflow_provider_fdi.emulator.handle import EmulatorError, FdiEmulator
 
 
@@ -49,14 +51,74 @@ def test_a_configuration_file_says_who_and_what_there_is(tmp_path):
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"swiches": {}}, "unknown keys"),
-        ({"switches": {"log_order": "up"}}, "log_order"),
-        ({"datasources": [{"id": "x"}]}, "datasources"),
+        ({"swiches": {}}, "config: unknown key 'swiches'; did you mean 'switches'?"),
+        ({"switches": {"log_ordr": "asc"}}, "switches: unknown switch 'log_ordr'; did you mean 'log_order'?"),
+        ({"switches": {"log_order": "acs"}}, "switches.log_order 'acs': must be one of 'asc' or 'desc'"),
+        ({"credentials": {"user": []}}, "credentials: unknown key 'user'; did you mean 'users'?"),
+        (
+            {"credentials": {"users": [{"pasword": "secret"}]}},
+            "unknown key 'pasword'; did you mean 'password'?",
+        ),
+        ({"datasources": [{"id": "x"}]}, "datasources.name: Field required"),
+        (
+            {"datasources": [{"id": "x", "name": "x", "type": "MYSQL", "url": "mysqll://u:secret@h/d"}]},
+            "'mysql'?",
+        ),
+        ({"projects": []}, "projects: List should have at least 1 item"),
     ],
 )
 def test_a_wrong_configuration_is_refused_with_the_reason(config, words):
-    with pytest.raises(EmulatorError, match=words):
-        FdiEmulator.start(config=config)
+    with pytest.raises(ValueError) as refused:
+        config_from_dict(config)
+    assert words.removeprefix("config: ") in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_the_reason_reaches_whoever_starts_it():
+    with pytest.raises(EmulatorError, match=r"config: unknown key 'swiches'; did you mean 'switches'\?"):
+        FdiEmulator.start(config={"swiches": {}})
+
+
+def command(*arguments):
+    """The exit code of the command, and what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow_provider_fdi.emulator", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def test_it_tells_its_version():
+    assert command("--version") == (0, f"fdi-emulator {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--prot", "8765"], "unknown argument --prot; did you mean --port?"),
+        (["--confg=fdi.json"], "unknown argument --confg; did you mean --config?"),
+        (["fdi.json"], "unknown argument fdi.json"),
+        (["--port", "87650"], "argument --port: '87650' is not a number from 0 to 65535"),
+        (["--config", "no-such.json"], "no-such.json: No such file or directory"),
+        (["--host", "no-such-host.invalid"], "cannot listen on no-such-host.invalid:8765"),
+    ],
+)
+def test_a_wrong_argument_is_refused_with_the_reason(arguments, words):
+    code, output = command(*arguments)
+    assert code == 2
+    assert f"fdi-emulator: {words}" in output or f"fdi-emulator: error: {words}" in output
+    assert "Traceback" not in output
+
+
+def test_a_configuration_that_is_not_json_is_refused(tmp_path):
+    config = tmp_path / "fdi.json"
+    config.write_text("datasources: []")
+    code, output = command("--config", config)
+    assert (code, output.startswith(f"fdi-emulator: {config}: this is not JSON: ")) == (2, True)
 
 
 def test_nothing_is_left_of_an_emulator_that_did_not_start(tmp_path, monkeypatch):
@@ -72,7 +134,7 @@ def test_nothing_is_left_of_an_emulator_that_did_not_start(tmp_path, monkeypatch
 def test_a_port_in_use_is_named():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(EmulatorError, match=f"cannot listen on 127.0.0.1:{port}"):
+        with pytest.raises(EmulatorError, match=f"cannot listen on 127.0.0.1:{port}.*0 takes a free one"):
             FdiEmulator.start(port)
 
 

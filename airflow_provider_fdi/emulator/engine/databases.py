@@ -20,6 +20,8 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from airflow_provider_fdi.emulator.validation import check_url
+
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`")
 _SQLITE_SCHEMAS = ("main", "temp")
@@ -28,7 +30,6 @@ _READ_ONLY_TRANSACTION = {
     "mysql": "SET SESSION TRANSACTION READ ONLY",
     "mariadb": "SET SESSION TRANSACTION READ ONLY",
 }
-_KNOWN = ("sqlite", *_READ_ONLY_TRANSACTION)
 
 
 class DatabaseMissing(SQLAlchemyError):
@@ -210,12 +211,11 @@ def is_sqlite(url: str) -> bool:
 
 
 def _engine(url: str) -> Engine:
-    parsed = make_url(url)
-    if parsed.get_backend_name() not in _KNOWN:
-        # Nothing would keep the SQL of a request from writing there.
-        raise DatabaseMissing(
-            f"this emulator connects to {', '.join(_KNOWN)}, not {parsed.get_backend_name()}"
-        )
+    try:
+        # Nothing would keep the SQL of a request from writing to another database.
+        parsed = make_url(check_url(url))
+    except ValueError as error:
+        raise DatabaseMissing(str(error)) from None
     options: dict[str, Any] = {"poolclass": NullPool, "future": True}
     if parsed.get_backend_name() == "sqlite":
         # Other runs may write to the same file: wait for them.

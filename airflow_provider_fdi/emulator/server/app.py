@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import RedirectResponse
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 
 from airflow_provider_fdi.emulator.server.dependencies import RECEIVED
 from airflow_provider_fdi.emulator.server.document import document
 from airflow_provider_fdi.emulator.server.emulator import Emulator
 from airflow_provider_fdi.emulator.server.gateway import Gateway, Rate, Struck
+from airflow_provider_fdi.emulator.server.page import Page
 from airflow_provider_fdi.emulator.server.routes.batch import BatchRoutes
 from airflow_provider_fdi.emulator.server.routes.composite import CompositeRoutes
 from airflow_provider_fdi.emulator.server.routes.control import REFUSALS, ControlRoutes
@@ -36,10 +39,6 @@ async def _struck(request: Request, error: Exception) -> Response:
     return Response()
 
 
-async def _home() -> Response:
-    return RedirectResponse("/docs")
-
-
 async def _docs() -> Response:
     return get_swagger_ui_html(
         openapi_url="/openapi.json",
@@ -52,6 +51,7 @@ async def _docs() -> Response:
 
 def build_app(emulator: Emulator) -> Gateway:
     """The ASGI application of one emulator."""
+    routes = [route for router in _routers(emulator) for route in router.routes]
     app = FastAPI(
         title="ROMA Connect FDI (emulator)",
         version="v2",
@@ -65,13 +65,14 @@ def build_app(emulator: Emulator) -> Gateway:
             Struck: _struck,
         },
         # As they are: `include_router` would make each route a second time, which takes long.
-        routes=[route for router in _routers(emulator) for route in router.routes],
+        routes=routes,
     )
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     app.state.emulator = emulator
     app.state.rate = Rate()
-    app.mount("/_emulator", _control(emulator))
-    app.add_api_route("/", _home, include_in_schema=False)
+    operations = {route.operation_id for route in routes if isinstance(route, APIRoute)}
+    app.mount("/_emulator", _control(emulator, {name for name in operations if name}))
+    app.add_api_route("/", Page(emulator).show, include_in_schema=False)
     app.add_api_route("/docs", _docs, include_in_schema=False)
     # Swagger UI from a package, so that the page works without internet.
     app.mount(_ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]))
@@ -100,9 +101,9 @@ def _routers(emulator: Emulator) -> list[APIRouter]:
     ]
 
 
-def _control(emulator: Emulator) -> FastAPI:
+def _control(emulator: Emulator, operations: Collection[str]) -> FastAPI:
     """The control API: an application of its own, because it refuses in a shape of its own."""
-    routes = ControlRoutes(emulator).router().routes
+    routes = ControlRoutes(emulator, operations).router().routes
     app = FastAPI(openapi_url=None, exception_handlers=REFUSALS, routes=routes)
     app.state.emulator = emulator
     return app

@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BeforeValidator, Field, NonNegativeInt
 
 from airflow_provider_fdi.emulator.service.errors import ServiceError, service_error
+from airflow_provider_fdi.emulator.validation import Strict
 
 _HANDLED = ("status_after", "reset_after", "truncate_body", "malformed_json", "delay")
 
 
-class FaultRule(BaseModel):
-    """Which requests a fault strikes, and how."""
+_Method = Annotated[
+    Literal["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD"],
+    BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value),
+]
 
-    model_config = ConfigDict(extra="forbid")
+
+class FaultRule(Strict):
+    """Which requests a fault strikes, and how."""
 
     kind: Literal[
         "status",
@@ -37,16 +42,16 @@ class FaultRule(BaseModel):
         "redirect",
     ]
     operation: str | None = None
-    method: str | None = None
+    method: _Method | None = None
     path_regex: re.Pattern[str] | None = None
     # how often it strikes; None: always
-    times: int | None = 1
+    times: NonNegativeInt | None = 1
     # matching requests let through first
-    after: int = 0
-    status: int | None = None
+    after: NonNegativeInt = 0
+    status: Annotated[int, Field(ge=100, le=599)] | None = None
     headers: dict[str, str] = {}
     body: Any = None
-    delay_ms: int = 0
+    delay_ms: NonNegativeInt = 0
     handle: bool | None = None
 
 
@@ -65,7 +70,7 @@ class Fault(FaultRule):
         """Whether the fault strikes such a request."""
         if self.operation is not None and self.operation != operation:
             return False
-        if self.method is not None and self.method.upper() != method:
+        if self.method is not None and self.method != method:
             return False
         return self.path_regex is None or self.path_regex.search(path) is not None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections import Counter, deque
@@ -48,6 +49,11 @@ class Journal:
             for row in rows
             if row["seq"] > since and (operation is None or row["operation"] == operation)
         ]
+
+    def latest(self, count: int) -> list[dict[str, Any]]:
+        """The last requests as they are kept, credentials included, newest first."""
+        with self._lock:
+            return list(itertools.islice(reversed(self._rows), count))
 
     def counts(self) -> dict[str, int]:
         """Numbers of requests by operation (cheaper than all rows, for load tests)."""

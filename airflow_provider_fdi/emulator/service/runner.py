@@ -320,14 +320,14 @@ class Runner:
             step = self.step(
                 task,
                 run,
-                int(row.get("status", row.get("code", 102))),
-                row.get("position_status", NORMAL),
+                row["status"],
+                row["position_status"],
                 position=row.get("position"),
                 stage=row.get("stage"),
                 remarks=row.get("remarks"),
             )
-            step.rows = int(row.get("data_count", step.rows))
-            step.dirty = int(row.get("dirty_data_count", step.dirty))
+            step.rows = row.get("data_count", step.rows)
+            step.dirty = row.get("dirty_data_count", step.dirty)
 
     # Runs that move data
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -10,7 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BeforeValidator, NonNegativeInt
 
 from airflow_provider_fdi.emulator.config import Switches
 from airflow_provider_fdi.emulator.constants import (
@@ -20,6 +21,7 @@ from airflow_provider_fdi.emulator.constants import (
     TERMINAL,
 )
 from airflow_provider_fdi.emulator.engine.urls import url_from_content
+from airflow_provider_fdi.emulator.server import answers
 from airflow_provider_fdi.emulator.server.dependencies import store_of
 from airflow_provider_fdi.emulator.server.emulator import Emulator
 from airflow_provider_fdi.emulator.server.faults import Fault, FaultRule
@@ -27,8 +29,9 @@ from airflow_provider_fdi.emulator.server.routes.schedules import make_schedule
 from airflow_provider_fdi.emulator.server.schemas import TaskDispatch
 from airflow_provider_fdi.emulator.service.errors import ServiceError
 from airflow_provider_fdi.emulator.service.runner import position_of
-from airflow_provider_fdi.emulator.service.state import Datasource, Run, Script, Task, new_id
-from airflow_provider_fdi.emulator.validation import explain
+from airflow_provider_fdi.emulator.service.state import Datasource, Run, Script, Store, Task, new_id
+from airflow_provider_fdi.emulator.suggest import nearest, suggestion
+from airflow_provider_fdi.emulator.validation import DatabaseUrl, DatasourceType, Strict, explain
 
 _OK = {"status": "ok"}
 
@@ -40,29 +43,37 @@ def _upper(value: Any) -> Any:
 _Outcome = Annotated[Literal["SUCCESS", "CANCELLED", "ERROR"], BeforeValidator(_upper)]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class StepBody(Strict):
+    """An additional step of a scripted run."""
+
+    status: int = 102
+    position: Literal["ADAPTER", "READER", "WRITER"] | None = None
+    position_status: Literal["NORMAL", "NODE_END", "TASK_END", "RUNTIME_CANCEL", "RUNTIME_ERR"] = "NORMAL"
+    stage: str | None = None
+    remarks: str | None = None
+    data_count: NonNegativeInt | None = None
+    dirty_data_count: NonNegativeInt | None = None
 
 
-class ScriptBody(_Body):
+class ScriptBody(Strict):
     """What the runs of a task do instead of moving data."""
 
     outcome: _Outcome = "SUCCESS"
-    duration_ms: int = 0
-    waiting_ms: int = 0
+    duration_ms: NonNegativeInt = 0
+    waiting_ms: NonNegativeInt = 0
     hold: bool = False
-    rows: int = 0
-    dirty_rows: int = 0
+    rows: NonNegativeInt = 0
+    dirty_rows: NonNegativeInt = 0
     data_size: int | float | None = None
-    data_size_unit: str = "B"
+    data_size_unit: Literal["B", "KB", "MB", "GB", "TB"] = "B"
     remarks: str | None = None
-    log_delay_ms: int = 0
+    log_delay_ms: NonNegativeInt = 0
     error_code: int = 503
-    steps: list[dict[str, Any]] = []
+    steps: list[StepBody] = []
 
     def script(self) -> Script:
         """The script for the runner."""
-        return Script(**dict(self))
+        return Script(**{**dict(self), "steps": [step.model_dump(exclude_none=True) for step in self.steps]})
 
 
 # One script, or several for one run after the other.
@@ -71,23 +82,33 @@ _Scripts = Annotated[
 ]
 
 
-class ReleaseBody(_Body):
+class ReleaseBody(Strict):
     """How a held run ends: with its script's outcome and figures, or with these."""
 
     outcome: _Outcome | None = None
-    rows: int | None = None
-    dirty_rows: int | None = None
+    rows: NonNegativeInt | None = None
+    dirty_rows: NonNegativeInt | None = None
     remarks: str | None = None
 
 
-class ClockBody(_Body):
+class ClockBody(Strict):
     """Where to move the clock: to an offset, and by a time."""
 
     offset_ms: int | None = None
     advance_ms: int = 0
 
 
-class TasksBody(_Body):
+class ScheduleBody(Strict, TaskDispatch):
+    """A schedule of a task to add."""
+
+
+def _daily(value: Any) -> Any:
+    if isinstance(value, bool):
+        return {"period": "DAY", "dispatch_interval": 1} if value else None
+    return value
+
+
+class TasksBody(Strict):
     """Tasks to add; `schedule` true is once a day."""
 
     count: int = 1
@@ -103,16 +124,16 @@ class TasksBody(_Body):
     composite: bool = False
     started: bool | None = None
     script: _Scripts | None = None
-    schedule: bool | TaskDispatch | None = None
+    schedule: Annotated[ScheduleBody | None, BeforeValidator(_daily)] = None
 
 
-class ChangeBody(_Body):
+class ChangeBody(Strict):
     """Whether the task is started."""
 
     started: bool
 
 
-class RunBody(_Body):
+class RunBody(Strict):
     """A row of the run log; by default a success just now."""
 
     id: str | None = None
@@ -135,32 +156,49 @@ class RunBody(_Body):
     spend_time: int | None = None
 
 
-class ExpireBody(_Body):
+class ExpireBody(Strict):
     """Whether the tokens of the configuration expire too."""
 
     include_static: bool = False
 
 
-class LockBody(_Body):
+class LockBody(Strict):
     """The access key to lock; 0 seconds unlocks it."""
 
     access_key: str
     seconds: int | None = None
 
 
-class DatasourceBody(_Body):
+class DatasourceBody(Strict):
     """A data source, with a database behind it if `url` or `content` names one."""
 
     name: str
-    type: Annotated[str, BeforeValidator(_upper)] = "MYSQL"
-    url: str | None = None
+    type: DatasourceType = "MYSQL"
+    url: DatabaseUrl | None = None
     content: dict[str, Any] | None = None
     id: str | None = None
     app_id: str | None = None
 
 
+def _no_task(store: Store, task_id: str) -> LookupError:
+    """That there is no such task, and which one was probably meant: by its id or, wrongly, by its name."""
+    ids = {task.name: task.id for task in store.tasks.values()}
+    words = f"there is no task with the id {task_id!r}"
+    meant = nearest(task_id, [*ids, *store.tasks])
+    if task_id in ids:
+        words += f"; the task of this name has the id {ids[task_id]!r}"
+    elif meant is not None:
+        name = store.tasks[meant].name if meant in store.tasks else meant
+        words += f"; did you mean {ids[name]!r}, the task {name!r}?"
+    return LookupError(words)
+
+
 async def _find_task(request: Request, task_id: str) -> Task:
-    return store_of(request).tasks[task_id]
+    store = store_of(request)
+    task = store.tasks.get(task_id)
+    if task is None:
+        raise _no_task(store, task_id)
+    return task
 
 
 _TaskDep = Annotated[Task, Depends(_find_task)]
@@ -234,7 +272,7 @@ async def answer_refusal(request: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
         return JSONResponse({"error": explain(error.errors())}, 400)
     if isinstance(error, LookupError):
-        return JSONResponse({"error": f"not found: {error}"}, 404)
+        return JSONResponse({"error": str(error)}, 404)
     return JSONResponse({"error": str(error)}, 400)
 
 
@@ -246,7 +284,8 @@ REFUSALS: dict[int | type[Exception], Any] = dict.fromkeys(
 class ControlRoutes:
     """Handlers of the control API."""
 
-    def __init__(self, emulator: Emulator) -> None:
+    def __init__(self, emulator: Emulator, operations: Collection[str]) -> None:
+        self._operations = operations
         self._clock = emulator.clock
         self._store = emulator.store
         self._reset = emulator.reset
@@ -281,11 +320,16 @@ class ControlRoutes:
         router.post("/tasks/{task_id}/release")(self.release)
         router.post("/tasks/{task_id}/runs")(self.add_run)
         router.get("/runs-started")(self.runs_started)
+        router.get("/runs")(self.list_runs)
         router.post("/expire-tokens")(self.expire_tokens)
         router.get("/lock")(self.lock_state)
         router.post("/lock")(self.lock_key)
         router.post("/datasources")(self.add_datasource)
         return router
+
+    def _check_operation(self, operation: str | None) -> None:
+        if operation is not None and operation not in self._operations:
+            raise ValueError(f"there is no operation {operation!r}{suggestion(operation, self._operations)}")
 
     async def health(self) -> dict[str, Any]:
         """Say that the emulator works, its time, and how many tasks there are."""
@@ -300,6 +344,7 @@ class ControlRoutes:
         self, operation: str | None = None, since: int = 0, counts: bool = False
     ) -> list[dict[str, Any]] | dict[str, int]:
         """Requests, oldest first, or their numbers by operation."""
+        self._check_operation(operation)
         return self._journal.counts() if counts else self._journal.rows(operation, since)
 
     async def clear_journal(self) -> dict[str, str]:
@@ -309,6 +354,7 @@ class ControlRoutes:
 
     async def add_fault(self, rule: FaultRule) -> dict[str, int]:
         """Add a fault."""
+        self._check_operation(rule.operation)
         return {"id": self._faults.add(rule).id}
 
     async def list_faults(self) -> list[Fault]:
@@ -357,9 +403,7 @@ class ControlRoutes:
                 if task.id in self._store.tasks:
                     raise ValueError(f"the task id {task.id} is taken")
                 if body.schedule:
-                    daily = TaskDispatch(period="DAY", dispatch_interval=1)
-                    dispatch = body.schedule if isinstance(body.schedule, TaskDispatch) else daily
-                    task.schedule = make_schedule(task.id, dispatch, self._clock, self._switches)
+                    task.schedule = make_schedule(task.id, body.schedule, self._clock, self._switches)
                 self._store.add_task(task)
                 code = self._activation.start(task) if body.started else None
                 if code:
@@ -433,15 +477,37 @@ class ControlRoutes:
             task.touch()
         return {"id": run.id}
 
-    async def runs_started(self, task_id: str | None = None) -> dict[str, dict[str, list[Any]]]:
+    async def runs_started(
+        self, task_id: str | None = None, trigger: Literal["manual", "schedule", "start"] | None = None
+    ) -> dict[str, dict[str, list[Any]]]:
         """List the dispatches by task, accepted and refused."""
         with self._store.lock:
-            rows = [row for row in self._store.dispatches if task_id is None or row["task_id"] == task_id]
+            rows = [row for row in self._store.dispatches if task_id in (None, row["task_id"])]
+            # A task that ran and was deleted still counts.
+            if task_id is not None and not rows and task_id not in self._store.tasks:
+                raise _no_task(self._store, task_id)
         answer: dict[str, dict[str, list[Any]]] = {}
         for row in rows:
-            entry = answer.setdefault(row["task_id"], {"accepted": [], "refused": []})
-            entry["accepted" if row["accepted"] else "refused"].append(row)
+            if trigger in (None, row["trigger"]):
+                entry = answer.setdefault(row["task_id"], {"accepted": [], "refused": []})
+                entry["accepted" if row["accepted"] else "refused"].append(row)
         return answer
+
+    async def list_runs(self, task_id: str | None = None) -> list[dict[str, Any]]:
+        """List the runs of a task or of all tasks, oldest first: rows of the log, with their steps."""
+        with self._store.lock:
+            if task_id is not None and task_id not in self._store.tasks:
+                raise _no_task(self._store, task_id)
+            return [
+                {
+                    "task_id": task.id,
+                    "task_name": task.name,
+                    **json.loads(answers.run_row(run, task.type == "TIMING")),
+                }
+                for task in self._store.ordered_tasks()
+                if task_id in (None, task.id)
+                for run in task.runs
+            ]
 
     async def expire_tokens(self, body: ExpireBody | None = None) -> dict[str, int]:
         """Make the tokens that IAM issued invalid."""
