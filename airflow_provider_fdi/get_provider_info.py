@@ -77,8 +77,13 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
         "host": "Endpoint",
         "login": "Access key (AK) or IAM user",
         "password": "SK, password or token",
+        "port": "Port (the test needs one)",
     },
-    "placeholders": {"host": "https://roma.cn-north-4.myhuaweicloud.com (empty: set by region)"},
+    "placeholders": {
+        "host": "https://roma.cn-north-4.myhuaweicloud.com (empty: set by region)",
+        # Airflow 3.3 sends an empty port as text, which its own API refuses.
+        "port": "443. Without a port, Airflow's test button says only Bad Request",
+    },
 }
 
 
@@ -86,13 +91,14 @@ def _text(label: str, description: str, **schema: Any) -> dict[str, Any]:
     return {"label": label, "description": description, "schema": {"type": ["string", "null"], **schema}}
 
 
+# Texts have no default: the form would store it, and whenever a task reads the connection, Airflow warns of
+# texts in extra that are shorter than five letters ("Skipping masking for a secret as it's too short").
 CONN_FIELDS: dict[str, Any] = {
     "auth_type": _text(
         "Authentication",
-        "aksk: access key as login, secret key as password. password: IAM user and password. token: an IAM"
-        " token as password. sdk: the credential chain of the official SDK.",
+        f"Empty or {AUTH_TYPES[0]}: access key as login, secret key as password. password: IAM user and"
+        " password. token: an IAM token as password. sdk: the credential chain of the official SDK.",
         enum=list(AUTH_TYPES),
-        default=AUTH_TYPES[0],
     ),
     "region": _text(
         "Region", "Sets the standard endpoints; not needed if you enter the endpoints.", examples=REGIONS
@@ -105,7 +111,7 @@ CONN_FIELDS: dict[str, Any] = {
     "security_token": _text(
         "Security token", "For a temporary access key, with authentication 'aksk'.", format="password"
     ),
-    "verify": _text("Verify TLS", "true, false, or the path of a CA bundle.", default="true"),
+    "verify": _text("Verify TLS", "Empty or true, false, or the path of a CA bundle."),
     "connect_timeout": {
         "label": "Connect timeout (s)",
         "description": "Seconds to wait for a connection.",

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -67,8 +68,12 @@ class AirflowApi:
         *,
         query: Mapping[str, Any] | None = None,
         accept: str = "",
+        repeatable: bool = False,
     ) -> Any:
-        """Sends one request below /api/v2 and returns the parsed JSON (None if empty). Raises ApiError."""
+        """Sends one request below /api/v2 and returns the parsed JSON (None if empty). Raises ApiError.
+
+        repeatable: send it again if Airflow's database was locked, as GET and PATCH are anyway.
+        """
         if self._token is None:
             self._token = self._send("GET", "/auth/token", None, {})["access_token"]
         headers = {"Authorization": f"Bearer {self._token}"}
@@ -76,9 +81,12 @@ class AirflowApi:
             headers["Accept"] = accept
         if query:
             path += "?" + urllib.parse.urlencode(query, doseq=True)
-        return self._send(method, "/api/v2" + path, body, headers)
+        repeatable = repeatable or method in ("GET", "PATCH")
+        return self._send(method, "/api/v2" + path, body, headers, repeatable=repeatable)
 
-    def _send(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Any:
+    def _send(
+        self, method: str, path: str, body: Any, headers: dict[str, str], *, repeatable: bool = True
+    ) -> Any:
         data = None if body is None else json.dumps(body).encode()
         if data is not None:
             headers = {**headers, "Content-Type": "application/json"}
@@ -91,7 +99,7 @@ class AirflowApi:
                 break
             except urllib.error.HTTPError as error:
                 with error:
-                    if method in ("GET", "PATCH") and error.code == 500 and pause is not None:
+                    if repeatable and error.code == 500 and pause is not None:
                         time.sleep(pause)
                         continue
                     words = error.read().decode(errors="replace")
@@ -140,8 +148,15 @@ class AirflowApi:
         """Starts a DAG run and returns its id. Waits for the DAG to be parsed first; unpauses it."""
         self.wait_for_dag(dag_id)
         self.unpause(dag_id)
-        run = self.request("POST", f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": {}})
-        return str(run["dag_run_id"])
+        # With an id of our own, a request that failed halfway can be sent again.
+        run_id = f"manual__{datetime.now(timezone.utc).isoformat()}"
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": {}}
+        try:
+            self.request("POST", f"/dags/{dag_id}/dagRuns", body, repeatable=True)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+        return run_id
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         runs: list[dict[str, Any]] = self.request("GET", f"/dags/{dag_id}/dagRuns", query={"limit": 100})[

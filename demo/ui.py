@@ -11,17 +11,11 @@ from pathlib import Path
 from airflow_provider_fdi.emulator.handle import EmulatorError
 from demo import flights
 from demo.airflow_api import StackError
-from demo.run import Narrator
+from demo.narrator import Narrator, interrupt_once
 from demo.scene import EXAMPLE_DAGS, ROOT, Scene
 from demo.stack import PortInUse
 
 FOLDER = ROOT / ".demo" / "ui"
-
-
-def interrupt_once(*_: object) -> None:
-    """Stops on the first Ctrl-C and ignores further ones, so that they do not interrupt the clean-up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def main() -> int:
@@ -43,15 +37,16 @@ def main() -> int:
     )
     outcome = 0
     try:
-        scene.start(say)
+        with say:
+            scene.start(say)
         assert scene.stack is not None and scene.emulator is not None
         print(
             f"\n  Airflow        http://localhost:{args.airflow_port}   (no login needed)\n"
             f"  FDI emulator   {scene.emulator.url}\n"
             f"  DAGs           {args.dags}\n"
             f"  logs, data     {FOLDER}\n\n"
-            "Trigger a DAG to see it run. You can view, change and test the connection fdi_default.\n"
-            "Press Ctrl-C to stop.\n",
+            "Trigger a DAG to see it run; all of them can run at the same time. You can view, change and\n"
+            "test the connection fdi_default. Press Ctrl-C to stop.\n",
             flush=True,
         )
         while True:

@@ -55,6 +55,7 @@ with DAG(
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     schedule=None,
     catchup=False,
+    max_active_runs=1,
     tags=["fdi", "example"],
     doc_md=__doc__,
 ) as dag:

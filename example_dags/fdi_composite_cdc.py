@@ -21,6 +21,7 @@ with DAG(
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     schedule=None,
     catchup=False,
+    max_active_runs=1,
     tags=["fdi", "example"],
     doc_md=__doc__,
 ) as dag:
@@ -33,7 +34,7 @@ with DAG(
         table_mappings=[
             {
                 "source_table": "flights",
-                "target_table": "dwh_flights",
+                "target_table": "dwh_flights_live",
                 "mapping_columns": [
                     {"source_column": "carrier", "target_column": "carrier_code"},
                     {"source_column": "flight", "target_column": "flight_number"},

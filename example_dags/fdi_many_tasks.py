@@ -28,6 +28,7 @@ with DAG(
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     schedule=None,
     catchup=False,
+    max_active_runs=1,
     tags=["fdi", "example"],
     doc_md=__doc__,
 ) as dag:
@@ -44,7 +45,9 @@ with DAG(
                         [column(name, "VARCHAR", 16) for name in COLUMNS],
                         sql=f"SELECT carrier, flight, distance FROM flights WHERE carrier = '{carrier}'",
                     ),
-                    table_target("dwh_flights", [column(name, "VARCHAR", 16) for name in COLUMNS.values()]),
+                    table_target(
+                        "dwh_flights_by_airline", [column(name, "VARCHAR", 16) for name in COLUMNS.values()]
+                    ),
                     [column_mapping(source, target) for source, target in COLUMNS.items()],
                 ),
             }

@@ -27,6 +27,7 @@ with DAG(
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     schedule=None,
     catchup=False,
+    max_active_runs=1,
     tags=["fdi", "example"],
     doc_md=__doc__,
 ) as dag:
@@ -38,7 +39,9 @@ with DAG(
         task_detail=table_to_table(
             table_source("flights", [column(name, "VARCHAR", 16) for name in COLUMNS]),
             table_target(
-                "dwh_flights", [column(name, "VARCHAR", 16) for name in COLUMNS.values()], truncate=True
+                "dwh_flights_report",
+                [column(name, "VARCHAR", 16) for name in COLUMNS.values()],
+                truncate=True,
             ),
             [column_mapping(source, target) for source, target in COLUMNS.items()],
         ),
@@ -60,12 +63,14 @@ with DAG(
         import sqlalchemy
 
         with sqlalchemy.create_engine(warehouse_url).connect() as warehouse:
-            loaded = warehouse.execute(sqlalchemy.text("SELECT COUNT(*) FROM dwh_flights")).scalar_one()
+            loaded = warehouse.execute(
+                sqlalchemy.text("SELECT COUNT(*) FROM dwh_flights_report")
+            ).scalar_one()
             if loaded != record["rows"]:
                 raise ValueError(f"FDI moved {record['rows']} rows, the warehouse contains {loaded}")
             rows = warehouse.execute(
                 sqlalchemy.text(
-                    "SELECT carrier_code, COUNT(*), ROUND(AVG(distance_miles)) FROM dwh_flights"
+                    "SELECT carrier_code, COUNT(*), ROUND(AVG(distance_miles)) FROM dwh_flights_report"
                     " GROUP BY carrier_code ORDER BY 2 DESC"
                 )
             )

@@ -51,6 +51,24 @@ def test_fields_of_the_form_are_schemas_with_defaults_that_fit_them() -> None:
         assert "null" in described["schema"]["type"], name
 
 
+def test_airflow_does_not_warn_of_what_the_form_stores_by_itself() -> None:
+    """It warns, in the log of every task, of texts in extra that are too short to be masked."""
+    pytest.importorskip("airflow.sdk", reason="older versions do not warn")
+    code = (
+        "import sys; from airflow.providers.common.compat.sdk import Connection;"
+        "Connection(conn_id='saved', conn_type='fdi', extra=sys.argv[1]).extra_dejson"
+    )
+    stored = {name: field["schema"].get("default") for name, field in CONNECTION["conn-fields"].items()}
+
+    def printed(extra: dict[str, Any]) -> str:
+        run = [sys.executable, "-c", code, json.dumps(extra)]
+        done = subprocess.run(run, check=True, capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+    assert "Skipping masking" in printed({**stored, "verify": "true"})
+    assert "Skipping masking" not in printed(stored)
+
+
 def test_labels_of_older_versions_fit_their_schema() -> None:
     jsonschema = pytest.importorskip("jsonschema")
     hook = load(CONNECTION["hook-class-name"])

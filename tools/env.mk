@@ -60,7 +60,7 @@ $(VENV)/made-for.txt: always | $(UV_ENV)/bin/python
 # package again and again.
 $(VENV)/installed: $(VENV)/made-for.txt pyproject.toml $(CONSTRAINTS) tools/env.mk tools/uv.py
 	@echo "[env] $(VENV): Airflow $(AIRFLOW_VERSION) and this project [$(EXTRAS)], $$($(BIN)/python --version)"
-	@$(UV) pip install --quiet --python $(BIN)/python $(VERSIONS) \
+	@$(UV) pip install --python $(BIN)/python $(VERSIONS) \
 	    "apache-airflow==$(AIRFLOW_VERSION)" $(INSTALLED)
 	@$(BIN)/python -m compileall -q airflow_provider_fdi
 	@touch $@

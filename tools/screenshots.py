@@ -20,12 +20,29 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from demo.airflow_api import wait_until  # noqa: E402
-from demo.run import Narrator  # noqa: E402
-from demo.scene import SOURCE_DATASOURCE_ID, TARGET_DATASOURCE_ID, Scene, connection_fields  # noqa: E402
+from demo.narrator import Narrator  # noqa: E402
+from demo.scene import (  # noqa: E402
+    EXAMPLE_DAGS,
+    SOURCE_DATASOURCE_ID,
+    TARGET_DATASOURCE_ID,
+    Scene,
+    connection_fields,
+)
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = ["--no-sandbox", "--disable-background-networking", "--hide-scrollbars"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+]
 MAX_BYTES = 200_000
+NEW_CONNECTION = "fdi_default"
+"""Made anew in the form, so that the DAGs of the other pictures use one that was made in it."""
 SETTLE = 1500
 """Milliseconds for the page to finish what it animates."""
 
@@ -54,46 +71,62 @@ class Pictures:
     # --- what is shown ------------------------------------------------------------------------------------
 
     def connection_form(self) -> None:
-        self._new_connection(height=920)
+        self._new_connection(height=880)
         self.take("connection-form", of="[role=dialog]")
 
     def connection_fields(self) -> None:
         self._new_connection(height=1240)
-        self.page.get_by_role("button", name="Extra Fields", exact=True).click()
-        self.page.wait_for_timeout(SETTLE)
-        for name, value in {
-            "region": "cn-north-4",
-            "project_id": self.fdi.project_id,
-            "instance_id": self.fdi.instance_id,
-        }.items():
-            self.page.locator(f'[name="element_{name}"]').fill(value)
-        self.page.keyboard.press("Tab")
+        self._fill_extra_fields()
         self.take("connection-fields")
+
+    def connection_green(self) -> None:
+        """A connection made in the form and saved; then the test button in its row."""
+        self.api.request("DELETE", f"/connections/{NEW_CONNECTION}")
+        self._new_connection(height=1240)
+        self._fill_extra_fields()
+        self.page.get_by_role("button", name="Save").click()
+        row = self.page.get_by_role("row", name=NEW_CONNECTION)
+        row.wait_for()
+        self.page.set_viewport_size({"width": 1180, "height": 480})
+        row.get_by_role("button", name="Test Connection").click()
+        self.page.get_by_text("Test Connection Successful").wait_for()
+        self.take("connection-green")
 
     def connection_test(self) -> None:
         """What the test button says about a mistyped instance."""
         fields = connection_fields(self.fdi)
         fields["extra"]["instance_id"] = "fae7ff6c-8e07-4cf8-9e67-589cab2f0000"
         self.api.add_connection("fdi_mistyped", **fields)
-        self.go("/connections", height=560)
+        self.go("/connections", height=640)
         self.page.get_by_role("row", name="fdi_mistyped").get_by_role("button").first.click()
         self.take("connection-test")
 
     def _new_connection(self, height: int) -> None:
-        """The form as somebody has it filled who adds a connection with an access key."""
+        """The form as somebody has it filled who connects to the local service."""
         self.go("/connections", width=1000, height=height)
         self.page.get_by_role("button", name="Add Connection").click()
-        self.page.locator("input[name=connection_id]").fill("fdi_production")
+        self.page.locator("input[name=connection_id]").fill(NEW_CONNECTION)
         self.page.get_by_role("combobox").first.fill("Huawei Cloud FDI")
         self.page.wait_for_timeout(SETTLE)
         self.page.keyboard.press("Enter")
         self.page.wait_for_timeout(SETTLE)
-        for name, value in {
-            "description": "Orders and flights",
-            "login": self.fdi.access_key,
-            "password": self.fdi.secret_key,
-        }.items():
+        host, _, port = self.fdi.url.rpartition(":")
+        for name, value in {"host": host, "port": port, "password": self.fdi.token}.items():
             self.page.locator(f"[name={name}]").fill(value)
+        self._unfocus()
+
+    def _fill_extra_fields(self) -> None:
+        self.page.get_by_role("button", name="Extra Fields", exact=True).click()
+        self.page.wait_for_timeout(SETTLE)
+        self.page.get_by_role("combobox").nth(1).click()
+        self.page.keyboard.type("token")
+        self.page.keyboard.press("Enter")
+        for name, value in {"project_id": self.fdi.project_id, "instance_id": self.fdi.instance_id}.items():
+            self.page.locator(f'[name="element_{name}"]').fill(value)
+        self._unfocus()
+
+    def _unfocus(self) -> None:
+        self.page.evaluate("document.activeElement.blur()")
 
     def waiting_task(self) -> None:
         """A deferred task while its run is in progress, with its links."""
@@ -170,6 +203,7 @@ class Pictures:
 PICTURES: dict[str, Callable[[Pictures], None]] = {
     "connection-form": Pictures.connection_form,
     "connection-fields": Pictures.connection_fields,
+    "connection-green": Pictures.connection_green,
     "connection-test": Pictures.connection_test,
     "waiting-task": Pictures.waiting_task,
     "task-log": Pictures.task_log,
@@ -184,6 +218,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(PICTURES)}")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
+    parser.add_argument("--emulator-port", type=int, default=8765, help="shown in some of the pictures")
     args = parser.parse_args()
     names = args.names or list(PICTURES)
     if unknown := set(names) - set(PICTURES):
@@ -198,12 +233,13 @@ def main() -> int:
 
     args.out.mkdir(parents=True, exist_ok=True)
     say = Narrator()
-    scene = Scene(ROOT / ".demo" / "screenshots", editable=True)
+    # The port that the pages name.
+    scene = Scene(ROOT / ".demo" / "screenshots", editable=True, emulator_port=args.emulator_port)
     try:
         scene.start(say)
         assert scene.stack is not None
-        api = scene.stack.api
-        wait_until(api.dags, 60, "the example DAGs to be parsed")
+        for path in EXAMPLE_DAGS.glob("*.py"):
+            scene.stack.api.wait_for_dag(path.stem)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=browser_path, args=FLAGS)
             pictures = Pictures(browser.new_page(color_scheme="light"), scene, args.out)

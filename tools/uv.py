@@ -2,7 +2,7 @@
 
 uv reads neither pip's configuration files nor PIP_* variables. Here they hold for uv too, unless one of uv's
 own variables says otherwise. Interpreters installed by pyenv are found even where pyenv has not activated
-them.
+them. ``pip install`` prints what uv is doing, without the list of all packages, and is never silent for long.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import ast
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from glob import glob
 from pathlib import Path
@@ -60,6 +62,32 @@ def path_with_pyenv(environ: Mapping[str, str]) -> str:
     return os.pathsep.join([environ.get("PATH", os.defpath), *sorted(glob(f"{root}/versions/*/bin"))])
 
 
+def install(command: list[str], environ: Mapping[str, str], *, silence: float = 6.0) -> int:
+    """Runs ``uv pip install`` and returns its exit code. Prints a line of its own after `silence` seconds."""
+    started = printed = time.monotonic()
+    over = threading.Event()
+
+    def say(line: str) -> None:
+        nonlocal printed
+        printed = time.monotonic()
+        print(f"[env] {line}", file=sys.stderr, flush=True)
+
+    def break_silence() -> None:
+        while not over.wait(0.5):
+            if time.monotonic() - printed >= silence:
+                say(f"  still downloading and installing, {time.monotonic() - started:.0f} s")
+
+    threading.Thread(target=break_silence, daemon=True).start()
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as uv:
+        assert uv.stderr is not None
+        for line in uv.stderr:
+            # Not what was installed or replaced, one line for each of some 200 packages.
+            if not line.startswith((" + ", " - ", " ~ ", " Downloaded ", "Using Python ")):
+                say(f"  {line.strip()}")
+    over.set()
+    return uv.returncode
+
+
 def main() -> None:
     command = [sys.executable, "-m", "pip", "config", "list"]
     listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -70,7 +98,13 @@ def main() -> None:
         **uv_variables(pip_options(listing), os.environ),
         "PATH": path_with_pyenv(os.environ),
     }
-    os.execve(BIN / "uv", ["uv", *sys.argv[1:]], environ)
+    command = [str(BIN / "uv"), *sys.argv[1:]]
+    if sys.argv[1:3] == ["pip", "install"]:
+        try:
+            sys.exit(install(command, environ))
+        except KeyboardInterrupt:
+            sys.exit(130)
+    os.execve(command[0], command, environ)
 
 
 if __name__ == "__main__":

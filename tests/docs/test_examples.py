@@ -212,7 +212,8 @@ def test_getting_started_gets_there(
 ) -> None:
     page = list(blocks(ROOT / "docs" / "getting-started.md"))
     monkeypatch.chdir(tmp_path)
-    databases, config = page[1], page[2]
+    databases = next(block for block in page if block.language == "python")
+    config = next(block for block in page if block.language == "json")
     exec(compile(databases.text, str(databases), "exec"), {})
     for source in json.loads(config.text)["datasources"]:
         path = tmp_path / source.pop("url").removeprefix("sqlite:///")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import sqlite3
 import threading
@@ -59,14 +60,14 @@ def run(name: str) -> Any:
     return dag_run
 
 
-def count(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("SELECT COUNT(*) FROM dwh_flights").fetchone()[0])
+def count(connection: sqlite3.Connection, table: str) -> int:
+    return int(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
 
 
 def test_batch_pipeline_moves_every_row(warehouse: sqlite3.Connection, fdi_emulator: FdiEmulator) -> None:
     run("fdi_batch_pipeline")
 
-    assert count(warehouse) == ROWS
+    assert count(warehouse, "dwh_flights") == ROWS
     assert len(fdi_emulator.journal("RunTask")) == 1
 
 
@@ -85,7 +86,7 @@ def test_many_tasks_are_created_and_run_by_mapping(
     run("fdi_many_tasks")
 
     assert len(fdi_emulator.journal("CreateCommonTask")) == 4
-    assert count(warehouse) == ROWS  # the sample has one airline only
+    assert count(warehouse, "dwh_flights_by_airline") == ROWS  # the sample has one airline only
 
 
 def test_scheduled_run_is_waited_for(warehouse: sqlite3.Connection, fdi_emulator: FdiEmulator) -> None:
@@ -100,13 +101,13 @@ def test_scheduled_run_is_waited_for(warehouse: sqlite3.Connection, fdi_emulator
     clock.join()
 
     assert not fdi_emulator.journal("RunTask")
-    assert count(warehouse) > 0
+    assert count(warehouse, "dwh_flights_of_a_day") > 0
 
 
 def test_report_is_made_of_what_was_moved(warehouse: sqlite3.Connection) -> None:
     run("fdi_then_sql")
 
-    assert count(warehouse) == ROWS
+    assert count(warehouse, "dwh_flights_report") == ROWS
 
 
 def test_a_dag_is_started_by_the_runs_of_fdi() -> None:
@@ -121,6 +122,15 @@ def test_a_dag_is_started_by_the_runs_of_fdi() -> None:
     trigger = watcher.trigger
     path = trigger["classpath"] if isinstance(trigger, dict) else trigger.serialize()[0]
     assert path == FdiRunEventTrigger(fdi_task_name="any").serialize()[0]
+
+
+def test_no_two_examples_write_to_the_same_table() -> None:
+    """Or they would fail each other when they run at the same time."""
+    writers: dict[str, set[str]] = {table: set() for table in flights.TARGET_TABLES}
+    for path in EXAMPLES.iterdir():
+        for table in re.findall(r"\bdwh_\w+", path.read_text(encoding="utf-8") if path.is_file() else ""):
+            writers[table].add(path.name)
+    assert all(len(names) == 1 for names in writers.values()), writers
 
 
 def test_every_example_is_tested_here() -> None:
