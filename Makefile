@@ -116,8 +116,8 @@ bench: ## measure every figure of the README, and other providers (in .venv-benc
 	@.venv-bench/bin/python benchmarks/run.py
 
 .PHONY: docs
-docs: env ## write docs/api.md from the docstrings
-	@$(BIN)/python tools/api_reference.py
+docs: env ## the documentation as a site, in site/; fails on dead links
+	@$(BIN)/python tools/documentation.py
 
 .PHONY: api
 api: env ## write tests/package/public_api.txt: every public name and its parameters
@@ -171,5 +171,5 @@ lock: $(UV_ENV)/bin/python ## resolve tools/constraints-3.3.txt again; UPGRADE= 
 
 .PHONY: clean
 clean: ## remove environments, caches and built files
-	@rm -rf .venv .venv-* .cache .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	@rm -rf .venv .venv-* .cache .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist site *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,7 +21,7 @@ class Backoff:
     :param jitter: the share of a wait that is random: 0 for none, 1 for the whole
     :param attempts: the first one included
     :param budget: from the first attempt to the end of the last wait
-    :param retry_after_cap: the longest wait that the service may ask for; who asks for more is not waited for
+    :param retry_after_cap: the longest wait that the service may ask for; if it asks for more, the call fails
     """
 
     base: float = 0.5

@@ -34,7 +34,7 @@ class FdiClient(Tasks, Schedules, CompositeTasks, Monitoring, Datasources):
     :param retry: how often and how long a request is sent again; ``Backoff()`` by default
     :param verify: True, a CA file or directory, or False, which is logged as a warning
     :param proxies: as ``requests`` takes them; by default those of the environment
-    :param allow_http: take plain http to other than loopback addresses
+    :param allow_http: allow plain HTTP to addresses other than loopback
     :param gate: what holds requests back after a 429; one of its own unless shared with other clients
     """
 

@@ -78,7 +78,7 @@ def column(
     primary: bool | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """A column of a source or target table; ``list_columns`` tells them."""
+    """A column of a source or target table; ``list_columns`` returns those of a table."""
     flag = {True: "1", False: "0", None: None}
     return {
         "field_name": field_name,

@@ -36,7 +36,7 @@ class CompositeTasks(Api):
         auto_mapping: bool | None = None,
         server_id: str | None = None,
     ) -> tuple[CompositeInit, ...]:
-        """InstallMultiTasks: hands out the id of a composite task to be, with its first mappings.
+        """InstallMultiTasks: reserves the id of a new composite task; returns it with the first mappings.
 
         ``server_id`` is that of a MySQL source.
         """
@@ -69,9 +69,9 @@ class CompositeTasks(Api):
         source_app_id: str | None = None,
         target_app_id: str | None = None,
     ) -> str | None:
-        """CreateMultiTasks: the task's id; None if the service does not tell it.
+        """CreateMultiTasks: the task's id; None if the service does not return it.
 
-        ``task_id`` is the one handed out by ``init_composite_task``. Composite tasks are REALTIME only.
+        ``task_id`` is the one that ``init_composite_task`` reserved. Composite tasks are REALTIME only.
         """
         kind = validation.task_type("task_type", task_type)
         if kind != "REALTIME":
@@ -136,7 +136,7 @@ class CompositeTasks(Api):
         mapping_columns: Iterable[Mapping[str, Any]] | None = None,
         server_id: str | None = None,
     ) -> str | None:
-        """CreateMultiTaskMappings: the mapping's id; None if the service does not tell it."""
+        """CreateMultiTaskMappings: the mapping's id; None if the service does not return it."""
         body = mapping_body(
             source_datasource_id,
             target_datasource_id,

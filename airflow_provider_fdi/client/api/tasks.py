@@ -86,7 +86,7 @@ class Tasks(Api):
         return answer.parse(Task.optional_from_wire)
 
     def get_task(self, task_id: str) -> Task:
-        """ShowTask. The answer has the task's activation and its ``task_detail``, but no state of a run."""
+        """ShowTask: whether the task is started, and its ``task_detail``, but not the state of a run."""
         return self._call("get_task", "GET", TASK, {"task_id": task_id}).parse(Task.from_wire)
 
     def delete_task(self, task_id: str) -> None:
