@@ -121,7 +121,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     folder = tmp_path_factory.mktemp("tls")
     names = str(folder / "cert.pem"), str(folder / "key.pem")
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command = ["openssl", "req", "-x509", *key, "-days", "2", *subject]
     subprocess.run([*command, "-out", names[0], "-keyout", names[1]], check=True, capture_output=True)
     return names
 
@@ -136,10 +137,12 @@ def https(certificate: tuple[str, str]) -> Iterator[Server]:
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client repeats at once what it would repeat after a pause."""
+    """What is repeated or searched for after a pause is so at once."""
     from airflow_provider_fdi.client import transport
+    from airflow_provider_fdi.operators import creation
 
     monkeypatch.setattr(transport, "sleep", lambda seconds: None)
+    monkeypatch.setattr(creation, "SEARCH_DELAYS", (0.0, 0.01, 0.01))
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import re
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 
 LOGGERS = ("airflow_provider_fdi", "requests", "urllib3", "huaweicloudsdkcore", "HuaweiCloud-SDK")
-"""Whoever has our credentials in hand."""
+"""Libraries that are given our credentials."""
 
 SECRETS = (FdiEmulator.token, FdiEmulator.password, FdiEmulator.secret_key)
 # Tokens that the emulator issues begin as the real ones do.

@@ -11,7 +11,15 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    StringConstraints,
+    ValidationError,
+)
 
 from airflow_provider_fdi.emulator import constants
 from airflow_provider_fdi.emulator.validation import DatabaseUrl, DatasourceType, Strict, explain
@@ -23,6 +31,10 @@ except ImportError:  # Python 3.10
         import tomli as tomllib  # type: ignore[no-redef,import-not-found,unused-ignore]
     except ImportError:
         tomllib = None  # type: ignore[assignment,unused-ignore]
+
+
+Actions = list[Annotated[str, StringConstraints(pattern=r"^[\w*-]+(:[\w*-]+){2}$|^\*$")]]
+"""Actions of IAM such as ``roma:tasks:get``, as in a policy; ``*`` stands for any text."""
 
 
 class Switches(Strict):
@@ -60,9 +72,12 @@ class Switches(Strict):
     second_schedule: Literal["refuse", "replace"] = "refuse"
     check_datasources: bool = False
     default_timezone: str = "GMT+08:00"
+    task_quota: NonNegativeInt = 1000
+    datasource_quota: NonNegativeInt = 500
     # Access
     token_ttl_s: NonNegativeInt = 86400
     check_sdk_date: bool = True
+    iam_actions: Actions | None = None
     # Load
     latency_ms: NonNegativeInt = 0
     rate_limit: NonNegativeInt = 0
@@ -78,7 +93,12 @@ class Switches(Strict):
             setattr(self, name, value)
 
 
-class User(Strict):
+class _Credential(Strict):
+    # What the credential may do; None: what the switch `iam_actions` says.
+    actions: Actions | None = None
+
+
+class User(_Credential):
     """A user of IAM."""
 
     name: str = constants.USER_NAME
@@ -86,11 +106,17 @@ class User(Strict):
     domain: str = constants.DOMAIN_NAME
 
 
-class AccessKey(Strict):
+class AccessKey(_Credential):
     """A permanent access key."""
 
     access: str = constants.ACCESS_KEY
     secret: str = Field(default=constants.SECRET_KEY, repr=False)
+
+
+class StaticToken(_Credential):
+    """A token that is valid from the start and never expires."""
+
+    token: str = Field(repr=False)
 
 
 class Project(Strict):
@@ -115,21 +141,25 @@ class Config(BaseModel):
 
     users: list[User] = [User()]
     access_keys: list[AccessKey] = [AccessKey()]
-    tokens: list[str] = Field(default=[constants.TOKEN], repr=False)
+    tokens: list[StaticToken] = [StaticToken(token=constants.TOKEN)]
     projects: list[Project] = [Project()]
     instances: list[str] = [constants.INSTANCE_ID]
     datasources: list[DatasourceConfig] = []
     switches: dict[str, Any] = {}
 
 
-class _Credentials(Strict):
-    users: list[User] = [User()]
-    access_keys: list[AccessKey] = [AccessKey()]
-    tokens: list[str] = [constants.TOKEN]
+def _token(value: Any) -> Any:
+    return {"token": value} if isinstance(value, str) else value
 
 
 def _project(value: Any) -> Any:
     return {"id": value, "name": value} if isinstance(value, str) else value
+
+
+class _Credentials(Strict):
+    users: list[User] = [User()]
+    access_keys: list[AccessKey] = [AccessKey()]
+    tokens: list[Annotated[StaticToken, BeforeValidator(_token)]] = [StaticToken(token=constants.TOKEN)]
 
 
 class _File(Strict):

@@ -30,6 +30,7 @@ from airflow_provider_fdi.client import (
 from airflow_provider_fdi.client import auth as auth_module
 from tests.client.conftest import PROJECT
 from tests.server import Answer, Request, Server, closed_port
+from tests.waiting import eventually
 
 PASSWORD = "pa$$wörd-that-nobody-may-see"
 TASK = Answer(200, {"task": {"task_id": "t"}})
@@ -316,10 +317,7 @@ def test_closing_a_client_closes_the_connection_of_its_login(
         client.get_task("t")
         assert login.connections == 1
         client.close()
-        deadline = time.monotonic() + 5
-        while login.connections and time.monotonic() < deadline:
-            time.sleep(0.005)
-        assert login.connections == 0
+        eventually(lambda: login.connections == 0)
     finally:
         login.close()
 

@@ -28,6 +28,7 @@ from airflow_provider_fdi.client import (
 from tests.client.conftest import INSTANCE, PROJECT, TOKEN
 from tests.client.operations import IDEMPOTENT, OPERATIONS, WRITES_ONCE
 from tests.server import RESET, TRUNCATED, Answer, Request, Server, closed_port
+from tests.waiting import eventually
 
 MakeClient = Callable[..., FdiClient]
 TASK = Answer(200, {"task": {"task_id": "t"}})
@@ -225,8 +226,7 @@ def test_one_429_holds_all_threads_of_the_client_back(service: Server, make_clie
     service.then(Answer(429, headers={"Retry-After": "0.4"})).always(TASK)
     first = threading.Thread(target=client.get_task, args=("first",))
     first.start()
-    while not client.gate.not_before:
-        time.sleep(0.005)
+    eventually(lambda: client.gate.not_before)
     others = [threading.Thread(target=client.get_task, args=(f"t{i}",)) for i in range(4)]
     for thread in others:
         thread.start()

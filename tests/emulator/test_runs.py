@@ -192,3 +192,13 @@ def test_times_follow_the_moved_clock(api, fdi_emulator):
     date = parsedate_to_datetime(answer.headers["Date"]).timestamp() * 1000
     assert abs(date - row["start_time"]) < 2000
     assert abs(fdi_emulator.now_ms() - row["start_time"]) < 60_000
+
+
+def test_a_script_may_add_steps(api, fdi_emulator):
+    step = {"status": 904, "remarks": "Loss detected", "data_count": 5}
+    task_id = fdi_emulator.add_task(script={"rows": 7, "steps": [step]})
+    api.ok("POST", f"tasks/{task_id}/run")
+    (run,) = fdi_emulator.runs(task_id)
+    last = run["detail_logs"][-1]
+    assert (last["status"], last["position"], last["remarks"]) == (904, "ADAPTER", "Loss detected")
+    assert (last["position_status"], last["data_count"]) == ("NORMAL", 5)

@@ -9,21 +9,17 @@ import pytest
 
 from airflow_provider_fdi.client.errors import FdiError
 from airflow_provider_fdi.compat import AirflowFailException
-from airflow_provider_fdi.operators import creation
 from airflow_provider_fdi.operators.fdi import FdiCreateCompositeTaskOperator
 from tests.server import LOST, RESET, Answer
 from tests.standin import StandIn, flat, nested
 from tests.taskinstance import Store, context
 
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
 NAME = "cdctest1"
 SOURCE = "30969b205e8f4392a25fb321112d1753"
 TARGET = "40969b205e8f4392a25fb321112d1753"
 APP = "d5afd9af-a8fe-47f6-a98c-edbcba11a0da"
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch, no_pauses: None) -> None:
-    monkeypatch.setattr(creation, "SEARCH_DELAYS", (0.0, 0.01, 0.01))
 
 
 def make(**changes: Any) -> FdiCreateCompositeTaskOperator:

@@ -12,21 +12,17 @@ from airflow_provider_fdi.client.errors import (
     FdiError,
 )
 from airflow_provider_fdi.compat import AirflowFailException
-from airflow_provider_fdi.operators import creation
 from airflow_provider_fdi.operators.fdi import FdiCreateTaskOperator
 from tests.server import Answer
 from tests.standin import INSTANCE, NULL, PROJECT, TOKEN, StandIn
 from tests.taskinstance import Store, context
 
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
 NAME = "fdi_task_v2mysql-tomysql"
 SOURCE = "30969b205e8f4392a25fb321112d1753"
 TARGET = "40969b205e8f4392a25fb321112d1753"
 DETAIL = {"sourceSelectedDatasource": {"rootPath": "", "Größe": "ж"}, "mappingRequired": True}
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch, no_pauses: None) -> None:
-    monkeypatch.setattr(creation, "SEARCH_DELAYS", (0.0, 0.01, 0.01))
 
 
 def make(**changes: Any) -> FdiCreateTaskOperator:

@@ -18,11 +18,12 @@ from airflow_provider_fdi.client.errors import (
 from airflow_provider_fdi.compat import AirflowFailException
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiAlreadyExists, FdiTaskBusy
-from airflow_provider_fdi.operators import creation
 from airflow_provider_fdi.operators.fdi import FdiCreateCompositeTaskOperator, FdiCreateTaskOperator
 from tests.server import LOSSES, LOST, RESET, Answer, Request
 from tests.standin import StandIn, flat, nested
 from tests.taskinstance import Store, context, killed_by
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 NAME = "fdi_task_v2mysql-tomysql"
 
@@ -72,11 +73,6 @@ KINDS = {
         COMMON,
     ),
 }
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch, no_pauses: None) -> None:
-    monkeypatch.setattr(creation, "SEARCH_DELAYS", (0.0, 0.01, 0.01))
 
 
 @pytest.fixture(params=KINDS.values(), ids=KINDS)

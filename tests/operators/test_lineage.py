@@ -195,7 +195,7 @@ def test_a_query_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [None, "", "no JSON", "[]", '{"mappingTable": 3, "sourceSelectedDatasource": []}']
+    "text", [None, "", "not JSON", "[]", '{"mappingTable": 3, "sourceSelectedDatasource": []}']
 )
 def test_a_detail_that_cannot_be_read_still_names_the_data_sources(text: str | None) -> None:
     unread = Task.from_wire({"task_id": "t1", "task_name": "orders", "task_detail": text})

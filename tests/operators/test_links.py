@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,18 +18,11 @@ from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink
 from airflow_provider_fdi.operators.fdi import FdiRunTaskOperator
 from airflow_provider_fdi.sensors.fdi import FdiTaskSensor
 from tests import taskinstance
+from tests.waiting import eventually
 
 LINKS = {FdiTaskLink.key, FdiRunLink.key}
 
 pytestmark = pytest.mark.usefixtures("fdi_connection")
-
-
-def until(condition: Callable[[], Any], seconds: float = 20) -> Any:
-    limit = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < limit, "it did not come about"
-        time.sleep(0.01)
-    return value
 
 
 @contextmanager
@@ -67,7 +59,7 @@ def run_operator(fdi_task_id: str, *, deferrable: bool = False) -> FdiRunTaskOpe
 def test_a_synchronous_task_has_both_links_while_it_waits(fdi_emulator: FdiEmulator) -> None:
     task = held_task(fdi_emulator)
     with executing(run_operator(task), taskinstance.context(taskinstance.Store())) as xcoms:
-        until(lambda: xcoms.keys() >= LINKS)
+        eventually(lambda: xcoms.keys() >= LINKS)
         active = fdi_emulator.task(task)["active_run"]
         fdi_emulator.release(task)
 

@@ -16,7 +16,8 @@ from airflow_provider_fdi.exceptions import (
     FdiTriggerEventError,
 )
 from airflow_provider_fdi.runs.start import FdiStartError
-from tests.reliability.tries import Background, Slice, Tries, eventually
+from tests.reliability.tries import Background, Slice, Tries
+from tests.waiting import eventually
 
 MakeTries = Callable[..., Tries]
 

@@ -21,8 +21,9 @@ from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiRunFailed, FdiTimeout
 from airflow_provider_fdi.runs.start import FdiStartError
 from airflow_provider_fdi.triggers import wait as triggers
-from tests.reliability.tries import Background, Slice, Tries, eventually, plain
+from tests.reliability.tries import Background, Slice, Tries, plain
 from tests.taskinstance import ON_AIRFLOW_2, TaskInstance
+from tests.waiting import eventually
 
 MakeTries = Callable[..., Tries]
 
@@ -61,17 +62,6 @@ def waiting(task: str, emulator: FdiEmulator) -> Callable[..., tuple[Tries, Back
         return attempts, trial
 
     return start
-
-
-def test_a_kill_terminates_our_run(
-    emulator: FdiEmulator, task: str, waiting: Callable[..., tuple[Tries, Background]]
-) -> None:
-    attempts, trial = waiting()
-    kill_by_user(attempts)
-
-    assert status_of(emulator, task) == "CANCELLED"
-    with pytest.raises(FdiRunFailed):
-        trial.result()
 
 
 @pytest.mark.parametrize("field", ["dispatch_time", "start_time", "end_time"])
@@ -129,7 +119,7 @@ def test_a_kill_leaves_the_run_of_an_execution_alone_that_was_cleared(
 ) -> None:
     attempts, trial = waiting()
     operator = attempts.operator
-    # The record in hand is still that of the cleared execution.
+    # The open record is still that of the cleared execution.
     execution = operator._execution  # type: ignore[union-attr]
     assert execution is not None
     execution.clear_generation += 2

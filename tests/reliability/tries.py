@@ -10,7 +10,6 @@ import asyncio
 import importlib
 import json
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -176,12 +175,3 @@ class Background:
         if self._error is not None:
             raise self._error
         return self._value
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    """The first true value of `condition`."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.02)
-    return value

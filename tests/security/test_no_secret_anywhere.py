@@ -82,7 +82,7 @@ class Witness:
 
     def database(self, *without: str) -> dict[str, str]:
         """Every table of Airflow's database as text."""
-        path = os.path.join(os.environ["AIRFLOW_HOME"], "airflow.db")
+        path = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].removeprefix("sqlite:///")
         with closing(sqlite3.connect(path)) as connection:
             tables = [
                 name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")

@@ -498,7 +498,7 @@ def break_down(stand_in: StandIn, operation: str, polls: int, answer: Answer = B
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
 @pytest.mark.parametrize("operation", ["ListTasks", "ListMonitorLog"])
-@pytest.mark.parametrize("answer", [BROKEN, RESET, Answer(200, b"?")], ids=["500", "reset", "no JSON"])
+@pytest.mark.parametrize("answer", [BROKEN, RESET, Answer(200, b"?")], ids=["500", "reset", "not JSON"])
 def test_a_poll_that_fails_is_absorbed(
     stand_in: StandIn, fdi_task: str, mode: str, operation: str, answer: Answer
 ) -> None:

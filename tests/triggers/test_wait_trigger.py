@@ -16,6 +16,7 @@ from airflow_provider_fdi.triggers.fdi import FdiWaitTrigger
 from tests.server import Request
 from tests.standin import INSTANCE, PROJECT, TOKEN, StandIn, flat, nested
 from tests.taskinstance import event_of
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("no_pauses", "events_at_once")
 
@@ -201,8 +202,7 @@ def test_a_trigger_that_is_cancelled_leaves_the_others_waiting(stand_in: StandIn
         tasks = [
             asyncio.ensure_future(anext(make(for_completion(task_id)).run())) for task_id in (first, second)
         ]
-        while len(stand_in.of("ListMonitorLog")) < 2:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(stand_in.of("ListMonitorLog")) >= 2)
         tasks[0].cancel()
         stand_in.runs[second][0] |= {"execute_status": "SUCCESS", "end_time": NOW + 1}
         return await asyncio.gather(*tasks, return_exceptions=True)
@@ -219,8 +219,7 @@ def test_a_trigger_that_is_cancelled_terminates_nothing(stand_in: StandIn, fdi_t
     async def cancel() -> None:
         trigger = make(RunEnds(fdi_task, "run-1", NOW), record=RECORD | {"fdi_task_id": fdi_task})
         task = asyncio.ensure_future(anext(trigger.run()))
-        while not stand_in.of("ListMonitorLog"):
-            await asyncio.sleep(0.01)
+        await until(lambda: stand_in.of("ListMonitorLog"))
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

@@ -11,6 +11,7 @@ from fastapi import Depends, Path, Request
 from airflow_provider_fdi.emulator.server.emulator import Emulator
 from airflow_provider_fdi.emulator.server.gateway import Call, Struck
 from airflow_provider_fdi.emulator.service.errors import ServiceError, service_error
+from airflow_provider_fdi.emulator.service.permissions import check_permission
 from airflow_provider_fdi.emulator.service.state import Datasource, Store, Task
 
 # Bodies that hold a password: never kept in the journal.
@@ -49,7 +50,7 @@ async def receive(request: Request) -> None:
 
 
 async def admit_to_project(request: Request) -> None:
-    """Receive a request, and check rate limit, caller and project. Raises Struck, ServiceError."""
+    """Receive a request; check rate limit, caller, project and permission. Raises Struck, ServiceError."""
     await receive(request)
     project_id = request.path_params["project_id"]
     emulator: Emulator = request.app.state.emulator
@@ -60,10 +61,12 @@ async def admit_to_project(request: Request) -> None:
     if limit and not request.app.state.rate.admit(limit):
         headers = {"Retry-After": str(emulator.switches.retry_after_s)}
         raise service_error("APIGW.0308", limit, headers=headers)
-    bound = call.check_access(emulator.access)
+    caller = call.check_access(emulator.access)
     known = any(project.id == project_id for project in emulator.config.projects)
-    if not known or (bound is not None and bound != project_id):
+    if not known or caller.project_id not in (None, project_id):
         raise service_error("FDI.3039")
+    actions = emulator.switches.iam_actions if caller.actions is None else caller.actions
+    check_permission(request.scope["route"].operation_id, actions)
 
 
 async def admit_to_instance(request: Request) -> None:

@@ -20,7 +20,7 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from airflow_provider_fdi.emulator.server.faults import Fault
-from airflow_provider_fdi.emulator.service.access import Access
+from airflow_provider_fdi.emulator.service.access import Access, Caller
 from airflow_provider_fdi.emulator.service.clock import Clock
 from airflow_provider_fdi.emulator.service.errors import ServiceError, service_error
 
@@ -42,8 +42,8 @@ class Call:
     entry: dict[str, Any]
     fault: Fault | None = None
 
-    def check_access(self, access: Access, headers: dict[str, str] | None = None) -> str | None:
-        """The project that the caller's token is bound to, if any. Raises ServiceError 401."""
+    def check_access(self, access: Access, headers: dict[str, str] | None = None) -> Caller:
+        """Who calls. Raises ServiceError 401."""
         return access.check(self.method, self.raw_path, self.raw_query, headers or self.headers, self.body)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from airflow_provider_fdi.emulator.config import Config, Switches
@@ -24,6 +25,7 @@ class Token:
     expires_ms: int | None
     user: str = ""
     revoked: bool = False
+    actions: Sequence[str] | None = None
 
 
 @dataclass
@@ -34,6 +36,15 @@ class Key:
     secret: str = field(repr=False)
     security_token: str | None = field(default=None, repr=False)
     expires_ms: int | None = None
+    actions: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sent a request: the project its token is bound to, and the actions it is limited to, if any."""
+
+    project_id: str | None = None
+    actions: Sequence[str] | None = None
 
 
 class Access:
@@ -53,28 +64,34 @@ class Access:
     def reset(self) -> None:
         """Back to the tokens and keys of the configuration."""
         with self._lock:
-            self.tokens = {text: Token(text, None, None) for text in self._config.tokens}
-            self.keys = {row.access: Key(row.access, row.secret) for row in self._config.access_keys}
+            self.tokens = {
+                row.token: Token(row.token, None, None, actions=row.actions) for row in self._config.tokens
+            }
+            self.keys = {
+                row.access: Key(row.access, row.secret, actions=row.actions)
+                for row in self._config.access_keys
+            }
             self.failures.clear()
             self.locked_until.clear()
 
-    def issue_token(self, user: str, project_id: str | None) -> Token:
-        """A new token, bound to a project or to none."""
+    def issue_token(self, user: str, project_id: str | None, actions: Sequence[str] | None = None) -> Token:
+        """A new token, bound to a project or to none, that permits these actions."""
         ttl_ms = self._switches.token_ttl_s * 1000
         # As long as the real ones, which are several kilobytes of base64.
         text = "MII" + secrets.token_urlsafe(1500)
-        token = Token(text, project_id, self._clock.now_ms() + ttl_ms, user)
+        token = Token(text, project_id, self._clock.now_ms() + ttl_ms, user, actions=actions)
         with self._lock:
             self.tokens[text] = token
         return token
 
-    def issue_key(self, duration_s: int) -> Key:
-        """A new temporary key."""
+    def issue_key(self, duration_s: int, actions: Sequence[str] | None = None) -> Key:
+        """A new temporary key that permits these actions."""
         key = Key(
             access="HST" + secrets.token_hex(9).upper(),
             secret=secrets.token_urlsafe(30),
             security_token="gQ" + secrets.token_urlsafe(200),
             expires_ms=self._clock.now_ms() + duration_s * 1000,
+            actions=actions,
         )
         with self._lock:
             self.keys[key.access] = key
@@ -109,28 +126,26 @@ class Access:
 
     def check(
         self, method: str, raw_path: str, raw_query: str, headers: dict[str, str], body: bytes
-    ) -> str | None:
-        """The project the caller's token is bound to, if any. Raises ServiceError 401."""
+    ) -> Caller:
+        """Who calls. Raises ServiceError 401."""
         token = headers.get("x-auth-token")
         if token is not None:
             return self._check_token(token)
         authorization = headers.get("authorization", "")
         if authorization.startswith(signature.ALGORITHM):
-            self._check_signature(authorization, method, raw_path, raw_query, headers, body)
-            return None
+            return self._check_signature(authorization, method, raw_path, raw_query, headers, body)
         raise service_error("APIGW.0301", "x-auth-token not found")
 
-    def _check_token(self, text: str) -> str | None:
+    def _check_token(self, text: str) -> Caller:
         token = self.tokens.get(text)
         if token is None:
             raise service_error("APIGW.0301", "decrypt token fail")
         expired = token.expires_ms is not None and token.expires_ms <= self._clock.now_ms()
         if token.revoked or expired:
             raise service_error("APIGW.0307")
-        if token.expires_ms is not None:
-            # The project check refuses a token without a project, or with another one.
-            return token.project_id or ""
-        return None
+        # The project check refuses a token of IAM without a project, or with another one.
+        project_id = None if token.expires_ms is None else token.project_id or ""
+        return Caller(project_id, token.actions)
 
     def _check_signature(
         self,
@@ -140,7 +155,7 @@ class Access:
         raw_query: str,
         headers: dict[str, str],
         body: bytes,
-    ) -> None:
+    ) -> Caller:
         now = self._clock.now_ms()
         access = ""
         try:
@@ -168,6 +183,7 @@ class Access:
                 self._count_failure(access, now)
             raise service_error("APIGW.0301", str(error)) from None
         self.failures.pop(access, None)
+        return Caller(actions=key.actions)
 
     def _count_failure(self, access: str, now: int) -> None:
         with self._lock:

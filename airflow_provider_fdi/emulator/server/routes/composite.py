@@ -13,7 +13,7 @@ from airflow_provider_fdi.emulator.engine.mapping import auto_map
 from airflow_provider_fdi.emulator.server import answers
 from airflow_provider_fdi.emulator.server.dependencies import IN_PROJECT, PathId, store_of
 from airflow_provider_fdi.emulator.server.routes.route import service_router
-from airflow_provider_fdi.emulator.server.routes.tasks import check_name_free
+from airflow_provider_fdi.emulator.server.routes.tasks import check_name_free, check_quota
 from airflow_provider_fdi.emulator.server.schemas import (
     AutoMappingForm,
     MappingQuery,
@@ -212,6 +212,7 @@ class CompositeRoutes:
             if body.task_id in self._store.tasks:
                 raise invalid("task_id")
             check_name_free(body.task_name, self._store, self._switches)
+            check_quota(self._store, self._switches)
             task = self._store.drafts.pop(body.task_id or "", None) or _draft(self._clock, body.task_id)
             task.name, task.draft, task.composite = body.task_name, False, True
             task.created = task.modified = self._clock.now_ms()

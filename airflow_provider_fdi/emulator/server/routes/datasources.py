@@ -112,6 +112,12 @@ class DatasourceRoutes:
         with self._store.lock:
             if any(row.name == body.datasource_name for row in self._store.datasources.values()):
                 raise service_error("FDI.3002", message="The data source name already exists.")
+            quota = self._switches.datasource_quota
+            if quota and len(self._store.datasources) >= quota:
+                # The vendor documents the number, but not the error.
+                raise service_error(
+                    "FDI.3002", message=f"Invalid parameters. The project has its {quota} data sources."
+                )
             now = self._clock.now_ms()
             row = Datasource(created=now, updated=now, **_fields(body))
             self._store.datasources[row.id] = row

@@ -122,7 +122,7 @@ class IamRoutes:
         if not identity.methods:
             raise iam_error(400, "'methods' is a required property")
         if "assume_role" in identity.methods:
-            call_of(request).check_access(self._access)
+            actions = call_of(request).check_access(self._access).actions
             if identity.assume_role is None:
                 raise iam_error(400, "'assume_role' is a required property")
             user, domain = "assumed-role", identity.assume_role.domain_name or "fdi-domain"
@@ -130,14 +130,15 @@ class IamRoutes:
             if identity.password is None:
                 raise iam_error(400, "'password' is a required property")
             given = identity.password.user
-            known = [(row.name, row.domain, row.password) for row in self._config.users]
-            if (given.name or "", given.domain.name or "", given.password or "") not in known:
+            login = (given.name, given.domain.name, given.password)
+            known = [row for row in self._config.users if (row.name, row.domain, row.password) == login]
+            if not known:
                 raise iam_error(401, "The username or password is wrong.")
-            user, domain = given.name or "", given.domain.name or ""
+            user, domain, actions = known[0].name, known[0].domain, known[0].actions
         else:
             raise iam_error(400, f"The authentication method {identity.methods!r} is not supported.")
         project = _project(body.auth, self._config)
-        token = self._access.issue_token(user, project.id if project else None)
+        token = self._access.issue_token(user, project.id if project else None, actions)
         issued = self._clock.now_ms()
         response.headers["X-Subject-Token"] = token.text
         answer: dict[str, Any] = {
@@ -186,10 +187,10 @@ class IamRoutes:
         headers = dict(call_of(request).headers)
         if method.id:
             headers.setdefault("x-auth-token", method.id)
-        call_of(request).check_access(self._access, headers)
+        caller = call_of(request).check_access(self._access, headers)
         if type(method.duration_seconds) is not int or not 900 <= method.duration_seconds <= 86400:
             raise iam_error(400, "The duration_seconds must be within 900 to 86400.")
-        return _credential(self._access.issue_key(method.duration_seconds))
+        return _credential(self._access.issue_key(method.duration_seconds, caller.actions))
 
     async def metadata_token(self) -> Response:
         """Get a metadata token."""

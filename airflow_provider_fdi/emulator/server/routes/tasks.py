@@ -36,6 +36,14 @@ def check_name_free(name: str, store: Store, switches: Switches, own: Task | Non
         raise service_error("FDI.3002", message="The task name already exists.")
 
 
+def check_quota(store: Store, switches: Switches) -> None:
+    """Raises 400 FDI.3002 if the instance has as many tasks as it may have."""
+    # The vendor documents the number, but not the error.
+    quota = switches.task_quota
+    if quota and len(store.tasks) >= quota:
+        raise service_error("FDI.3002", message=f"Invalid parameters. The instance has its {quota} tasks.")
+
+
 def _fields(body: CreateCommonTaskRequestBody, store: Store, switches: Switches) -> dict[str, Any]:
     """The settings of a task, as attributes of :class:`Task`."""
     task = body.task
@@ -145,6 +153,7 @@ class TaskRoutes:
         with self._store.lock:
             fields = _fields(body, self._store, self._switches)
             check_name_free(fields["name"], self._store, self._switches)
+            check_quota(self._store, self._switches)
             now = self._clock.now_ms()
             task = Task(created=now, modified=now, **fields)
             self._store.add_task(task)
