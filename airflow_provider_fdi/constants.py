@@ -7,6 +7,9 @@ HOOK_NAME = "Huawei Cloud FDI"
 AUTH_TYPES = ("aksk", "password", "token", "sdk")
 """Kinds of authentication of a connection; the first is the default."""
 
+TROUBLESHOOTING = "docs/troubleshooting.md"
+"""Where messages of errors lead, followed by ``#`` and the service's code or the name of our exception."""
+
 CONNECT_TIMEOUT = 10
 """Seconds to make a connection."""
 READ_TIMEOUT = 60

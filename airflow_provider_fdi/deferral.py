@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow_provider_fdi.client.errors import clean_text
 from airflow_provider_fdi.compat import AirflowFailException
 from airflow_provider_fdi.constants import ERROR, READY, TIMEOUT
 from airflow_provider_fdi.exceptions import FdiTriggerEventError
@@ -54,9 +55,13 @@ def check_event(event: Any) -> dict[str, Any]:
         if event.get("status") in (READY, TIMEOUT):
             return dict(event)
         if event.get("status") == ERROR:
-            kind = AirflowFailException if event.get("final") else FdiTriggerEventError
-            raise kind(f"Waiting for FDI failed: {event.get('message')}")
-    raise FdiTriggerEventError(f"The trigger ended with an unknown event: {event!r}")
+            # The trigger wrote the whole message.
+            raise (AirflowFailException if event.get("final") else FdiTriggerEventError)(event.get("message"))
+    raise FdiTriggerEventError.because(
+        "The trigger ended with an unknown event.",
+        f"The event: {clean_text(repr(event))}",
+        "Were triggerer and workers upgraded together? The next try looks for the run and continues with it.",
+    )
 
 
 def defer_for(

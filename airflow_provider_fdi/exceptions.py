@@ -24,6 +24,8 @@ from airflow_provider_fdi.client.errors import (
     FdiResponseError,
     FdiServerError,
     FdiThrottledError,
+    compose,
+    first_line,
     is_permanent,
 )
 from airflow_provider_fdi.compat import AirflowException, AirflowFailException
@@ -33,6 +35,7 @@ __all__ = [
     "FdiArgumentError",
     "FdiAuthError",
     "FdiBatchFailed",
+    "FdiBatchRefused",
     "FdiConflictError",
     "FdiConnectionError",
     "FdiDataGateFailed",
@@ -55,8 +58,23 @@ __all__ = [
 ]
 
 
+E = TypeVar("E", bound="FdiTaskFailure")
+
+
 class FdiTaskFailure(AirflowException):
-    """An operator or the sensor fails although FDI answered its requests: the base of the classes below."""
+    """An operator or the sensor fails although FDI answered its requests: the base of the classes below.
+
+    Retries apply, except to those that are an ``AirflowFailException`` too.
+    """
+
+    @classmethod
+    def because(cls: type[E], reason: str, *more: str, anchor: str = "") -> E:
+        """The failure for a reason, which becomes the first line of its message.
+
+        :param more: what else there is to say, one line each: the numbers, what to do, ids.
+        :param anchor: where the troubleshooting page explains it; at the name of the class if empty.
+        """
+        return cls(compose(first_line(reason), *more, anchor=anchor or cls.__name__))
 
 
 class FdiRunFailed(FdiTaskFailure):
@@ -76,15 +94,20 @@ class FdiTimeout(FdiTaskFailure):
 
 
 class FdiBatchFailed(FdiTaskFailure):
-    """Some tasks of a batch could not be started or stopped."""
+    """Some tasks of a batch could not be started or stopped; a retry sends only those again."""
+
+
+class FdiBatchRefused(FdiBatchFailed, AirflowFailException):
+    """Some tasks of a batch could not be started or stopped, and no retry mends that: no task of this id, no
+    schedule. Ends without retries."""
 
 
 class FdiDatasourceUnreachable(FdiTaskFailure):
     """FDI cannot connect to a data source."""
 
 
-class FdiAlreadyExists(FdiTaskFailure):
-    """The task or schedule to be created exists already, and ``if_exists="fail"``."""
+class FdiAlreadyExists(FdiTaskFailure, AirflowFailException):
+    """The task or schedule to be created exists already, and ``if_exists="fail"``. Ends without retries."""
 
 
 class FdiTriggerEventError(FdiTaskFailure):
@@ -95,22 +118,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def fail_without_retry(method: F) -> F:
-    """Turn permanent errors into ``AirflowFailException``, which ends the task without retries.
+    """Complete the errors of an operator's or the sensor's method, and turn permanent ones into
+    ``AirflowFailException``, which ends the task without retries.
 
-    Refused arguments and requests, missing permission, wrong credentials, and tasks or instances that do not
-    exist are permanent. The message stays the service's own; if a request was sent, the ``FdiError`` is the
-    cause. Every other ``FdiError`` passes through, so that retries apply.
+    Its message is the ``FdiError``'s, which is its context. Every other ``FdiError`` is raised as it is, so
+    that retries apply. The class of the method completes an error with what it knows (``_completed``): the
+    name of the task and of the connection.
     """
 
     @wraps(method)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            return method(*args, **kwargs)
+            return method(self, *args, **kwargs)
         except FdiError as error:
-            if not is_permanent(error):
-                raise
-            # A refused argument needs no traceback: nothing was sent, and the message says it all.
-            cause = None if isinstance(error, FdiArgumentError) else error
-            raise AirflowFailException(str(error)) from cause
+            completed = self._completed(error)
+            if is_permanent(error):
+                raise AirflowFailException(str(completed)) from None
+            raise completed.with_traceback(error.__traceback__) from None
 
     return cast("F", wrapper)

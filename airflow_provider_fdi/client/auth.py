@@ -184,7 +184,7 @@ class TokenAuth(FdiAuth):
         if self._project_id is None:
             self._current()
         if self._project_id is None:
-            raise _unreadable("the answer does not tell the id of the project. Give project_id.")
+            raise _unreadable("IAM did not say the id of the project.", hint="Give project_id.")
         return self._project_id
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
@@ -236,7 +236,7 @@ class TokenAuth(FdiAuth):
                     if isinstance(error, FdiAuthError):
                         self._refused = error
             if self._token is not None and now < self._ends_at and not isinstance(failure, FdiAuthError):
-                log.warning("%s The present token is used until it ends.", failure)
+                log.warning("%s. The present token is used until it ends", failure.brief)
                 self._renew_at = min(self._ends_at, now + 30)
                 return self._token
             # A copy: one object raised in many threads would mix their tracebacks.
@@ -256,18 +256,19 @@ class TokenAuth(FdiAuth):
             status, answered, body = self._wire.send(prepare("POST", url, headers, self._body))
         except WireFault as fault:
             raise FdiConnectionError(
-                f"log in to IAM: no answer from {self._wire.base} ({mask(str(fault), self.secrets())}). "
-                "Check the IAM endpoint, network and proxy.",
+                f"No answer from IAM at {self._wire.base}: {mask(str(fault), self.secrets())}.",
+                hint="Check the IAM endpoint of {connection}, network and proxy.",
                 operation="login",
                 may_have_arrived=False,  # of the operation that needs the token, nothing has
-            ) from fault.__cause__
+                tls=fault.tls,
+            ) from None
         if not 200 <= status < 300:
             raise _login_error(status, answered, body, self.secrets())
         token = answered.get("X-Subject-Token")
         if not token or not token.isascii() or not token.isprintable():
             raise _unreadable(
-                f"{self._wire.base} answered HTTP {status} without a token (X-Subject-Token). "
-                "Check the IAM endpoint, and whether a proxy answers in its place."
+                f"The answer of {self._wire.base} (HTTP {status}) has no token (X-Subject-Token).",
+                hint="Check the IAM endpoint of {connection}, and whether a proxy answers in its place.",
             )
         lifetime = self._learn(body, answered)
         self._previous, self._token = self._token, token
@@ -305,11 +306,15 @@ def _login_error(
     hint = None
     if 400 <= status < 500 and status not in (408, 429):
         kind = FdiAuthError
-        hint = "Check user name, password, domain (account) name and project; it is not tried again."
+        hint = (
+            "Check user name, password, domain (account) name and project of {connection}; the login is not"
+            " tried again."
+        )
     elif status >= 500:
         kind = FdiServerError
     return error_from_response(
-        operation="log in to IAM",
+        operation="login",
+        by=" from IAM",
         ids={},
         attempts=0,
         status=status,
@@ -322,9 +327,9 @@ def _login_error(
     )
 
 
-def _unreadable(words: str) -> FdiProtocolError:
+def _unreadable(reason: str, *, hint: str) -> FdiProtocolError:
     """IAM said success with an answer that is of no use; the operation that needs the token was not sent."""
-    return FdiProtocolError(f"log in to IAM: {words}", operation="login", delivered=False)
+    return FdiProtocolError(reason, hint=hint, operation="login", delivered=False)
 
 
 class AkSkAuth(FdiAuth):
@@ -387,10 +392,10 @@ class AkSkAuth(FdiAuth):
 
     def on_unauthorized(self, request: PreparedRequest, error: FdiResponseError) -> bool:
         if self._refused is None:
-            said = f"{error.error_code} {error.error_msg}".strip()
             self._refused = FdiAuthError(
-                f"nothing was sent: the service refused this access key or its signature before ({said}), "
-                "and five bad signatures lock the key. Check access key, secret key and clock.",
+                f"{error.reason.rstrip('.')}, so nothing more was sent.",
+                hint="The service refused this access key or its signature before, and five bad signatures"
+                " lock the key. Check access key and secret key of {connection}, and this machine's clock.",
                 error_code=error.error_code,
                 error_msg=error.error_msg,
                 status=401,
@@ -481,7 +486,7 @@ class SdkAuth(FdiAuth):
         # The extra "sdk" is optional, and its import costs much.
         from huaweicloudsdkcore.exceptions.exceptions import SdkException
 
-        words = "the official SDK found no credentials"
+        words = "The official SDK found no credentials"
         try:
             if self._credentials is None:
                 self._credentials = self._provider.get_credentials()
@@ -519,7 +524,8 @@ class SdkAuth(FdiAuth):
 
 def _no_credentials(words: str) -> FdiAuthError:
     return FdiAuthError(
-        f"{words}. Set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK, or give the machine an agency.",
+        f"{words}.",
+        hint="Set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK, or give the machine an agency.",
         error_msg=words,
     )
 

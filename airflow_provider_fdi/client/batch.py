@@ -71,7 +71,7 @@ def _one_by_one(send: Send, chunks: list[list[str]], order: list[str]) -> BatchR
         try:
             done.append(_in_pieces(send, chunk))
         except FdiError as error:  # noqa: PERF203 - each is a request
-            raise _with_partial(error, [*done, *_partials([error])], order) from error.__cause__
+            raise _with_partial(error, [*done, *_partials([error])], order) from None
     return _merged(done, order)
 
 

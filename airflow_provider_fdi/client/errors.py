@@ -1,8 +1,9 @@
 """The exceptions of the client: each tells a caller what to do next.
 
-Every failure is an :class:`FdiError`. It names the operation and the ids, quotes the service's own code and
-words, and never holds a credential. An exception is complete when it is raised; :meth:`FdiError.replace`
-makes a changed copy. All of them can be pickled.
+Every failure is an :class:`FdiError`. Its first line is the reason, in the service's own words and with its
+code where it gave them. What to do, ids and request id follow; a place in the documentation comes last. It
+never holds a credential. An exception is complete when it is raised, :meth:`FdiError.replace` makes a copy
+with changes, and all of them can be pickled.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_provider_fdi.client.codes import anchor_of, code_of
+from airflow_provider_fdi.constants import TROUBLESHOOTING
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -44,12 +48,19 @@ __all__ = [
     "FdiThrottledError",
     "Shown",
     "clean_text",
-    "describe",
+    "compose",
+    "first_line",
+    "is_permanent",
+    "task_label",
 ]
 
 E = TypeVar("E", bound="FdiError")
 
 MAX_WORDS = 500
+FIRST_LINE = 80
+"""Characters of a message's first line: what a log shows of it without scrolling."""
+MAX_VALUE = 40
+"""Characters of a value in the refusal of an argument, so that the first line has room for the rule."""
 MAY_HAVE_STARTED = "FDI.3018"
 """The code of a start that failed, but may have been carried out."""
 
@@ -57,27 +68,72 @@ MAY_HAVE_STARTED = "FDI.3018"
 class FdiError(Exception):
     """Any failure of a call to FDI.
 
-    ``operation`` is the client's method, ``ids`` what it was about, ``attempts`` how many requests it sent.
-    ``unsettled`` says that an earlier attempt of the same call may have been carried out, ``partial`` what is
-    known to be done when a batch over several requests failed on the way.
+    ``reason`` says in one line what is wrong, ``hint`` what to do about it (``{connection}`` in it stands for
+    the connection), ``error_code`` is the service's code. ``operation`` is the client's method, ``ids`` what
+    it was about, ``attempts`` how many requests it sent. ``task_name`` and ``connection`` are filled in by
+    callers that know them. ``unsettled`` says that an earlier attempt of the same call may have been carried
+    out, ``partial`` what is known to be done when a batch over several requests failed on the way.
     """
+
+    request_id: str | None = None
 
     def __init__(
         self,
-        message: str,
+        reason: str,
         *,
+        hint: str = "",
+        error_code: str = "",
         operation: str = "",
         ids: Mapping[str, str] | None = None,
         attempts: int = 0,
         unsettled: bool = False,
         partial: PartialResult | None = None,
+        task_name: str | None = None,
+        connection: str = "",
     ) -> None:
-        super().__init__(message)
+        super().__init__(reason)
+        self.hint = hint
+        self.error_code = error_code
         self.operation = operation
         self.ids: Mapping[str, str] = dict(ids or {})
         self.attempts = attempts
         self.unsettled = unsettled
         self.partial = partial
+        self.task_name = task_name
+        self.connection = connection
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, in one line."""
+        return str(self.args[0])
+
+    def _headline(self) -> str:
+        return first_line(self.reason)
+
+    @property
+    def brief(self) -> str:
+        """The reason for a line of a log, with the request id."""
+        asked = f" (request id {self.request_id})" if self.request_id else ""
+        return self.reason.rstrip(".") + asked
+
+    @property
+    def anchor(self) -> str:
+        """Where the troubleshooting page explains this error."""
+        return anchor_of(self.error_code) or type(self).__name__
+
+    def __str__(self) -> str:
+        ids = dict(self.ids)
+        task = f"{task_label(ids.pop('task_id', ''), self.task_name)}." if self.task_name else ""
+        connection = f"connection {self.connection!r}" if self.connection else "the connection"
+        about = [self.operation, *(f"{name}={clean_text(value, 80)}" for name, value in ids.items())]
+        about += [f"request id {self.request_id}"] if self.request_id else []
+        return compose(
+            self._headline(),
+            task,
+            self.hint.replace("{connection}", connection),
+            ", ".join(filter(None, about)),
+            anchor=self.anchor,
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Constructors differ; all that an error knows is its text and its fields.
@@ -111,13 +167,17 @@ class FdiArgumentError(FdiError, ValueError):
     :param owner: what the field belongs to, for the message, where the field alone does not tell
     """
 
-    def __init__(self, field: str, value: object, rule: str, *, owner: str = "") -> None:
+    def __init__(self, field: str, value: object, rule: str, *, owner: str = "", **common: Any) -> None:
         self.field = field
-        self.value = clean_text(_short_repr(value), 120)
+        self.value = clean_text(_short_repr(value), MAX_VALUE)
         self.rule = rule
         head = f"{owner}: " if owner else ""
         shown = f"{field}={self.value}" if self.value else field
-        super().__init__(f"{head}{shown}: {rule}")
+        super().__init__(f"{head}{shown}: {rule}", **common)
+
+    def _headline(self) -> str:
+        # Field and value come first: the rest may be as long as it is.
+        return self.reason
 
 
 class Shown(str):
@@ -134,11 +194,17 @@ HIDDEN = Shown("")
 
 
 class FdiConnectionError(FdiError):
-    """Nothing answered. ``may_have_arrived`` is False only if no connection was ever made."""
+    """Nothing answered. ``may_have_arrived`` is False only if no connection was ever made.
 
-    def __init__(self, message: str, *, may_have_arrived: bool = True, **common: Any) -> None:
-        super().__init__(message, **common)
+    ``tls`` says that the two sides did not agree on encryption or certificate.
+    """
+
+    def __init__(
+        self, reason: str, *, may_have_arrived: bool = True, tls: bool = False, **common: Any
+    ) -> None:
+        super().__init__(reason, **common)
         self.may_have_arrived = may_have_arrived
+        self.tls = tls
 
     @property
     def ambiguous(self) -> bool:
@@ -151,8 +217,8 @@ class FdiProtocolError(FdiError):
     ``delivered`` is False if the login answered, so that the operation itself was not sent.
     """
 
-    def __init__(self, message: str, *, delivered: bool = True, **common: Any) -> None:
-        super().__init__(message, **common)
+    def __init__(self, reason: str, *, delivered: bool = True, **common: Any) -> None:
+        super().__init__(reason, **common)
         self.delivered = delivered
 
     @property
@@ -169,10 +235,9 @@ class FdiResponseError(FdiError):
 
     def __init__(
         self,
-        message: str,
+        reason: str,
         *,
         status: int | None = None,
-        error_code: str = "",
         error_msg: str = "",
         request_id: str | None = None,
         server_time: int | None = None,
@@ -180,9 +245,8 @@ class FdiResponseError(FdiError):
         delivered: bool = True,
         **common: Any,
     ) -> None:
-        super().__init__(message, **common)
+        super().__init__(reason, **common)
         self.status = status
-        self.error_code = error_code
         self.error_msg = error_msg
         self.request_id = request_id
         self.server_time = server_time
@@ -235,8 +299,8 @@ class FdiInvalidRequestError(FdiResponseError):
 
 
 def _short_repr(value: object) -> str:
-    if isinstance(value, str) and len(value) > 200:
-        return repr(value[:90] + "…")
+    if isinstance(value, str) and len(value) > MAX_VALUE - 2:
+        return repr(value[: MAX_VALUE - 3] + "…")
     if isinstance(value, (list, tuple, set, frozenset, dict)) and len(value) > 20:
         return f"<{type(value).__name__} of {len(value)}>"
     return repr(value)
@@ -253,15 +317,43 @@ def clean_text(text: str, limit: int = MAX_WORDS) -> str:
     return line if len(line) <= limit and len(text) <= limit * 8 else line[: limit - 1] + "…"
 
 
-def describe(operation: str, ids: Mapping[str, str]) -> str:
-    """``operation (task_id=…)``, the head of every message."""
-    shown = ", ".join(f"{k}={clean_text(v, 80)}" for k, v in ids.items())
-    return f"{operation} ({shown})" if shown else operation
+def task_label(task_id: str, task_name: str | None) -> str:
+    """A task as messages name it: by its name, where that is known, beside its id."""
+    if not task_name:
+        return f"FDI task {clean_text(task_id, 80)}"
+    return f"FDI task {clean_text(task_name, 100)}" + (f" ({clean_text(task_id, 80)})" if task_id else "")
+
+
+def compose(reason: str, *more: str, anchor: str) -> str:
+    """The text of a failure: the reason, what else there is to say, and the place that explains it.
+
+    Each sentence has a line of its own, because Airflow's UI cuts long lines off.
+    """
+    lines = [sentence for text in filter(None, more) for sentence in text.replace(". ", ".\n").split("\n")]
+    return "\n".join([reason, *lines, f"See {TROUBLESHOOTING}#{anchor}"])
+
+
+def first_line(reason: str) -> str:
+    """A reason that is too long for one line of a log, such as the service's words, in two lines."""
+    if len(reason) <= FIRST_LINE:
+        return reason
+    space = reason.rfind(" ", 1, FIRST_LINE + 1)
+    cut = space if space > FIRST_LINE // 2 else FIRST_LINE
+    return f"{reason[:cut]}\n{reason[cut:].lstrip()}"
+
+
+_NO_RETRY = (FdiArgumentError, FdiAuthError, FdiInvalidRequestError, FdiNotFoundError, FdiPermissionError)
+"""Kinds of error that the same call meets again: the request itself is wrong or not permitted.
+
+All others may pass: no answer, an answer that cannot be read (a proxy's maintenance page), a conflict with
+the present state, too many requests, a fault of the service.
+"""
 
 
 def is_permanent(error: FdiError) -> bool:
-    """Whether repeating the call cannot help: the request itself is wrong or not permitted."""
-    return isinstance(
-        error,
-        (FdiArgumentError, FdiAuthError, FdiInvalidRequestError, FdiNotFoundError, FdiPermissionError),
-    )
+    """Whether repeating the call cannot help, by the service's code or else by the kind of error."""
+    known = code_of(error.error_code)
+    if known is not None and known.retry is not None:
+        return not known.retry
+    redirected = isinstance(error, FdiResponseError) and 300 <= (error.status or 0) < 400
+    return redirected or isinstance(error, _NO_RETRY)

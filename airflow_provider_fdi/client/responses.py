@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from airflow_provider_fdi.client.codes import advice
 from airflow_provider_fdi.client.errors import (
     MAY_HAVE_STARTED,
     FdiAuthError,
@@ -26,14 +27,12 @@ from airflow_provider_fdi.client.errors import (
     FdiServerError,
     FdiThrottledError,
     clean_text,
-    describe,
 )
 from airflow_provider_fdi.client.times import http_date_ms
 
 __all__ = [
     "Answer",
     "ServiceWords",
-    "advice",
     "error_from_response",
     "load_json",
     "mask",
@@ -76,9 +75,8 @@ class Answer:
         try:
             return read(data)
         except (ValueError, RecursionError) as error:
-            raise self._unreadable(
-                f"the service answered HTTP {self.status} with something unexpected: {error}."
-            ) from None
+            words = clean_text(str(error), 200)
+            raise self._unreadable(f"The answer (HTTP {self.status}) is not as expected: {words}.") from None
 
     def json(self) -> Any:
         """The body's JSON; an empty body is None.
@@ -93,9 +91,8 @@ class Answer:
         except ValueError as error:
             kind = clean_text(self.headers.get("Content-Type") or "of unknown type", 80)
             raise self._unreadable(
-                f"the service answered HTTP {self.status}, but its body ({kind}, "
-                f"{len(self.body)} bytes) is not JSON: {clean_text(str(error), 120)}. "
-                "Check the endpoint, and whether a proxy answers in its place."
+                f"The answer (HTTP {self.status}, {kind}) is not JSON: {clean_text(str(error), 120)}.",
+                hint="Check the endpoint of {connection}, and whether a proxy answers in its place.",
             ) from None
         self._refuse_error(data)
         return data
@@ -117,16 +114,17 @@ class Answer:
         words = parse_error_body(
             self.body, request_id=self.headers.get("X-Request-Id"), secrets=self.secrets()
         )
-        where = f"HTTP {self.status}" + (f", request id {words.request_id}" if words.request_id else "")
-        said = f"{words.code} {words.message}".strip()
-        raise self._unreadable(f"{said} [{where}, but the body is that of an error].")
+        error = self._unreadable(
+            said(words, f"in an answer of HTTP {self.status}"),
+            error_code=words.code,
+            hint=advice(words.code),
+        )
+        error.request_id = words.request_id
+        raise error
 
-    def _unreadable(self, words: str) -> FdiProtocolError:
+    def _unreadable(self, reason: str, **more: Any) -> FdiProtocolError:
         return FdiProtocolError(
-            f"{describe(self.operation, self.ids)}: {words}",
-            operation=self.operation,
-            ids=self.ids,
-            attempts=self.attempts,
+            reason, operation=self.operation, ids=self.ids, attempts=self.attempts, **more
         )
 
 
@@ -137,6 +135,14 @@ class ServiceWords:
     code: str
     message: str
     request_id: str | None
+
+
+def said(words: ServiceWords, where: str) -> str:
+    """The service's words and code as a sentence: ``The task does not exist (FDI.3081, HTTP 404).``"""
+    # IAM's own shape has the status as its code.
+    code = "" if words.code.isdigit() and words.code in where else words.code
+    message = words.message.rstrip(". ") or ("Refused" if code else "The service gave no reason")
+    return f"{message} ({', '.join(filter(None, (code, where)))})."
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:
@@ -272,25 +278,11 @@ _CONFLICT_WORDS = re.compile(
     r"\balready (?:running|started|exists?)\b|\b(?:name|task) exists\b", re.IGNORECASE
 )
 
-_NEXT_BY_CODE = {
-    MAY_HAVE_STARTED: "The start may have been carried out: look at the run log before starting again.",
-    "FDI.3021": "Check the task ids, and that they belong to this instance.",
-    "FDI.3023": "Stop the task, or wait until its run is over, and try again.",
-    "FDI.3026": "The task may be running already: look at its run log.",
-    "FDI.3027": "Nothing may be running: look at the run log.",
-    "FDI.3028": "Stop the task before deleting it.",
-    "FDI.3039": "Check project_id: it must be the one of the credentials and of the endpoint's region.",
-    "FDI.3081": "Check the task id (it is not the name), and that it belongs to this project and instance.",
-    "FDI.3083": "Create a schedule for the scheduled task before starting it.",
-    "FDI.3180": "Check the task id and the project id.",
-    "ROMA.00110002": "Check the instance id, the project id and the endpoint's region.",
-    "APIGW.0101": "No such API at this address: check endpoint and region.",
-    "APIG.0101": "No such API at this address: check endpoint and region.",
-}
 _NEXT_BY_KIND: dict[type[FdiResponseError], str] = {
-    FdiAuthError: "Check the credentials of the connection.",
+    FdiAuthError: "Check the credentials of {connection}.",
     FdiPermissionError: "Ask for permission on this ROMA Connect instance and its integration application.",
-    FdiNotFoundError: "Check ids, project and instance; missing permission can look like this, too.",
+    FdiNotFoundError: "Check ids, project and instance of {connection}; a missing authorization of the"
+    " integration application can look like this, too.",
     FdiConflictError: "Look at the present state first.",
     FdiThrottledError: "Send fewer requests, or try again later.",
     FdiServerError: "Try again later; the request id helps the service's support.",
@@ -319,16 +311,13 @@ def kind_of(status: int, code: str, message: str) -> type[FdiResponseError]:
         return FdiThrottledError
     if status >= 500:
         return FdiServerError
+    if status == 408:
+        return FdiResponseError
     if 400 <= status < 500:
         return (
             FdiConflictError if status == 400 and _CONFLICT_WORDS.search(message) else FdiInvalidRequestError
         )
     return FdiResponseError
-
-
-def advice(error_code: str) -> str:
-    """What to do about an error of this code; empty where nothing is known that its words do not say."""
-    return _NEXT_BY_CODE.get(error_code, "")
 
 
 def error_from_response(
@@ -344,8 +333,13 @@ def error_from_response(
     delivered: bool = True,
     next_step: str | None = None,
     kind: type[FdiResponseError] | None = None,
+    by: str = "",
 ) -> FdiResponseError:
-    """The exception for an answer that is not a success; ``kind`` overrules what status and code say."""
+    """The exception for an answer that is not a success.
+
+    :param kind: overrules what status and code say.
+    :param by: who answered, if not the service itself, such as " from IAM".
+    """
     words = parse_error_body(
         body,
         content_type=headers.get("Content-Type") or "",
@@ -353,14 +347,15 @@ def error_from_response(
         secrets=secrets,
     )
     kind = kind or kind_of(status, words.code, words.message)
-    said = " ".join(part for part in (words.code, words.message) if part) or "no words"
-    where = f"HTTP {status}" + (f", request id {words.request_id}" if words.request_id else "")
     hint = next_step or advice(words.code) or _NEXT_BY_KIND.get(kind, "")
     if 300 <= status < 400 and not next_step:
-        hint = "Redirects are not followed, because the credentials would travel along: correct the endpoint."
-    message = f"{describe(operation, ids)}: {said} [{where}]." + (f" {hint}" if hint else "")
+        hint = (
+            "Redirects are not followed, because the credentials would travel along: correct the endpoint of"
+            " {connection}."
+        )
     return kind(
-        message,
+        said(words, f"HTTP {status}{by}"),
+        hint=hint,
         operation=operation,
         ids=ids,
         attempts=attempts,

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from functools import partial
 
-import requests
-
 from airflow_provider_fdi.client.auth import FdiAuth
 from airflow_provider_fdi.client.backoff import Backoff
 from airflow_provider_fdi.client.errors import (
@@ -19,7 +17,6 @@ from airflow_provider_fdi.client.errors import (
     FdiError,
     FdiResponseError,
     FdiThrottledError,
-    describe,
 )
 from airflow_provider_fdi.client.responses import Answer, error_from_response, mask
 from airflow_provider_fdi.client.wire import JSON, USER_AGENT, Timeout, Wire, WireFault, prepare
@@ -176,21 +173,23 @@ class Transport:
     def _connection_error(
         self, operation: str, ids: Mapping[str, str], sent: int, unsettled: bool, fault: WireFault
     ) -> FdiConnectionError:
-        arrived = "it may have arrived" if fault.may_have_arrived else "it was not sent"
-        words = mask(str(fault), self._secrets(()))
-        hint = "Check endpoint, network and proxy."
-        if isinstance(fault.__cause__, requests.exceptions.SSLError):
-            hint = "Check endpoint (http:// if it speaks plain HTTP), proxy, and the setting verify."
-        error = FdiConnectionError(
-            f"{describe(operation, ids)}: no answer from {self.wire.base}, {arrived} ({words}). {hint}",
+        arrived = "The request may have arrived." if fault.may_have_arrived else "The request was not sent."
+        hint = "Check endpoint, network and proxy of {connection}."
+        if fault.tls:
+            hint = (
+                "Check endpoint (http:// if it speaks plain HTTP), proxy and the setting verify of"
+                " {connection}."
+            )
+        return FdiConnectionError(
+            f"No answer from {self.wire.base}: {mask(str(fault), self._secrets(()))}.",
+            hint=f"{arrived} {hint}",
             operation=operation,
             ids=ids,
             attempts=sent,
             unsettled=unsettled,
             may_have_arrived=fault.may_have_arrived,
+            tls=fault.tls,
         )
-        error.__cause__ = fault.__cause__
-        return error
 
     def _wait_at_gate(
         self, operation: str, ids: Mapping[str, str], sent: int, unsettled: bool, started: float
@@ -198,8 +197,8 @@ class Transport:
         while (wait := self.gate.not_before - time.monotonic()) > 0:
             if time.monotonic() + wait > started + self.retry.budget:
                 raise FdiThrottledError(
-                    f"{describe(operation, ids)}: held back: the service asked for fewer requests (429), "
-                    f"and the wait of {wait:.1f} s is longer than the time left for this call.",
+                    "Held back: the service asked for fewer requests (HTTP 429).",
+                    hint=f"The wait of {wait:.1f} s is longer than the time left for this call.",
                     operation=operation,
                     ids=ids,
                     attempts=sent,
@@ -219,7 +218,7 @@ class Transport:
             faults, time.monotonic() - started, delay, asked
         ):
             raise error
-        log.info("%s Attempt %d failed, next in %.1f s.", error, faults, delay)
+        log.info("%s. Attempt %d failed, next in %.1f s", error.brief, faults, delay)
         sleep(delay)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import logging
 import os
+import ssl
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -106,20 +107,21 @@ def _was_not_sent(error: BaseException) -> bool:
 def _reason(error: BaseException) -> str:
     """The innermost words, the plainest: "Connection refused", not "Max retries exceeded"."""
     words = [
-        (type(e).__name__, str(e))
+        (type(e).__name__, str(e), getattr(e, "strerror", None))
         for e in causes(error)
         if not isinstance(e, (requests.exceptions.RequestException, urllib3.exceptions.MaxRetryError))
-    ] or [(type(error).__name__, str(error))]
-    name, text = words[-1]
-    return f"{name}: {text}" if text else name
+    ] or [(type(error).__name__, str(error), None)]
+    name, text, plain = words[-1]
+    return str(plain) if plain else f"{name}: {text}" if text else name
 
 
 class WireFault(Exception):
     """Nothing usable came back."""
 
-    def __init__(self, words: str, may_have_arrived: bool) -> None:
+    def __init__(self, words: str, may_have_arrived: bool, tls: bool) -> None:
         super().__init__(words)
         self.may_have_arrived = may_have_arrived
+        self.tls = tls
 
 
 # Whatever a broken or hostile peer makes requests, urllib3, http.client and zlib raise.
@@ -212,7 +214,7 @@ class Wire:
             words = clean_text(self._masked(_reason(error)), 300)
             if log.isEnabledFor(logging.DEBUG):
                 log.debug("%s %s -> %s", request.method, _path(request), words)
-            raise WireFault(words, sent) from error
+            raise WireFault(words, sent, any(isinstance(e, ssl.SSLError) for e in causes(error))) from None
         if log.isEnabledFor(logging.DEBUG):
             log.debug(
                 "%s %s -> %s in %.0f ms, request id %s",

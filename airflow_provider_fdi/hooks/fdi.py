@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -18,7 +17,7 @@ from airflow_provider_fdi.client.errors import (
     FdiPermissionError,
     FdiResponseError,
 )
-from airflow_provider_fdi.client.names import existing_task_named, only_task_named
+from airflow_provider_fdi.client.names import no_task_named, only_task_named
 from airflow_provider_fdi.compat import BaseHook, async_connection, async_extra, mask_secrets
 from airflow_provider_fdi.constants import CONN_TYPE, HOOK_NAME
 from airflow_provider_fdi.get_provider_info import CONN_FIELDS, UI_FIELD_BEHAVIOUR
@@ -74,7 +73,9 @@ def make_client(
             gate=shared_gate(settings.endpoint, auth.identity) if share_gate else None,
         )
     except FdiArgumentError as error:
-        raise FdiConnectionSettingError.naming(settings.conn_id, error) from error.__cause__
+        raise FdiConnectionSettingError.naming(settings.conn_id, error) from None
+    except FdiError as error:
+        raise error.replace(connection=settings.conn_id) from None
 
 
 def _not_set(field: str) -> FdiArgumentError:
@@ -180,7 +181,11 @@ class FdiHook(BaseHook):
 
         :raises FdiArgumentError: no task has this name, or several have it.
         """
-        return existing_task_named(name, self.client.list_tasks(name=name))
+        task = self.find_task(name)
+        if task is None:
+            # All of them: the service's filter does not let a misspelt name find the right one.
+            raise no_task_named(name, self.client.list_tasks())
+        return task
 
     def console_link(self, fdi_task_id: str, fdi_run_id: str | None = None) -> str:
         """The console's address for a task or one of its runs.
@@ -216,7 +221,7 @@ class FdiHook(BaseHook):
                 client.count_tasks()
         except FdiError as error:
             # The connection form tests under a generated id, which means nothing to its user.
-            words = str(error).removeprefix(f"Connection {self.fdi_conn_id!r}: ")
+            words = str(error.replace(connection="")).replace("\n", " ")
             return False, f"{_failed_layer(error)}: {words}"
         return True, f"Connected to instance {client.instance_id} of project {client.project_id}"
 
@@ -259,13 +264,10 @@ class FdiHook(BaseHook):
 
 
 def _failed_layer(error: FdiError) -> str:
-    # Deferred: loads requests.
-    from airflow_provider_fdi.client.wire import causes
-
     if isinstance(error, FdiArgumentError):
         return "Settings"
     if isinstance(error, FdiConnectionError):
-        return "TLS" if any(isinstance(cause, ssl.SSLError) for cause in causes(error)) else "Network"
+        return "TLS" if error.tls else "Network"
     if isinstance(error, FdiAuthError):
         # The login request names the project as well.
         return "Project" if error.status == 404 else "Credentials"

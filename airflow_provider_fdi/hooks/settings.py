@@ -44,8 +44,7 @@ class FdiConnectionSettingError(FdiArgumentError):
     """A field of a connection is missing or wrong; the message names it and says how it should be."""
 
     def __init__(self, conn_id: str, field: str, value: object, rule: str) -> None:
-        super().__init__(field, value, rule, owner=f"Connection {conn_id!r}")
-        self.conn_id = conn_id
+        super().__init__(field, value, rule, hint="It is a setting of {connection}.", connection=conn_id)
 
     @classmethod
     def naming(cls, conn_id: str, error: FdiArgumentError) -> FdiConnectionSettingError:

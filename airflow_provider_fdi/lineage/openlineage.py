@@ -376,7 +376,7 @@ def _datasource(client: FdiClient, datasource_id: str) -> Datasource:
         return client.get_datasource(datasource_id)
     except FdiError as error:
         # Permission to run a task does not include permission to read its data sources.
-        log.warning("The datasets of data source %s are named by its id: %s", datasource_id, error)
+        log.warning("The datasets of data source %s are named by its id: %s", datasource_id, error.brief)
         return Datasource(datasource_id, None, None)
 
 
@@ -390,5 +390,5 @@ def lineage_of(client: FdiClient, record: Mapping[str, Any] | None) -> OperatorL
     except ImportError as error:
         log.debug("OpenLineage is not installed: %s", error)
     except FdiError as error:
-        log.warning("No lineage for FDI task %s: %s", fdi_task_id, error)
+        log.warning("No lineage for FDI task %s: %s", fdi_task_id, error.brief)
     return None

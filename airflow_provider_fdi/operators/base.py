@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_fdi.client.errors import FdiArgumentError
+from airflow_provider_fdi.client.errors import FdiArgumentError, task_label
 from airflow_provider_fdi.client.secrets import secret_values
 from airflow_provider_fdi.compat import BaseOperator, mask_secrets
 from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink, push_link
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_fdi.client.client import FdiClient
+    from airflow_provider_fdi.client.errors import FdiError
     from airflow_provider_fdi.hooks.fdi import FdiHook
 
 
@@ -68,7 +69,23 @@ class FdiConnectionMixin:
         if fdi_task_id:
             return identifier("fdi_task_id", fdi_task_id)
         not_rendered_none("fdi_task_name", fdi_task_name)
-        return self.hook.task_named(str(fdi_task_name)).task_id
+        task_id = self.hook.task_named(str(fdi_task_name)).task_id
+        self._task_names[task_id] = str(fdi_task_name)
+        return task_id
+
+    @cached_property
+    def _task_names(self) -> dict[str, str]:
+        """Names of tasks by id, as far as they have become known."""
+        return {}
+
+    def _label(self, task_id: str) -> str:
+        """The task as messages name it."""
+        return task_label(task_id, self._task_names.get(task_id))
+
+    def _completed(self, error: FdiError) -> FdiError:
+        """The error with the names of the task and the connection."""
+        name = error.task_name or self._task_names.get(error.ids.get("task_id", ""))
+        return error.replace(task_name=name, connection=error.connection or self.fdi_conn_id)
 
     def _push_task_link(self, context: Context, fdi_task_id: str) -> None:
         push_link(context, FdiTaskLink, self.hook.console_link(fdi_task_id))

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_fdi.client.errors import FdiArgumentError, FdiError
-from airflow_provider_fdi.client.names import existing_task_named
+from airflow_provider_fdi.client.codes import advice, anchor_of, code_of
+from airflow_provider_fdi.client.errors import FdiArgumentError, FdiError, clean_text
+from airflow_provider_fdi.client.names import tasks_named
 from airflow_provider_fdi.compat import default_deferrable, task_state_store
 from airflow_provider_fdi.constants import SHORTEST_INTERVAL, TIMEOUT
 from airflow_provider_fdi.deferral import check_event, clear_generation_of, deadline_of, defer_for, try_of
 from airflow_provider_fdi.exceptions import (
     FdiBatchFailed,
+    FdiBatchRefused,
     FdiTimeout,
     FdiTriggerEventError,
     fail_without_retry,
@@ -20,9 +22,11 @@ from airflow_provider_fdi.exceptions import (
 from airflow_provider_fdi.operators.base import FdiBaseOperator
 from airflow_provider_fdi.operators.status import (
     FEW,
+    STATUS_WORDS,
     TARGET_STATUS,
-    describe_failure,
+    failure_words,
     still_to_do,
+    task_in_batch,
     watch_status,
 )
 from airflow_provider_fdi.validation import boolean, choice, id_list, identifier, number, whole
@@ -30,7 +34,7 @@ from airflow_provider_fdi.validation import boolean, choice, id_list, identifier
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_fdi.client.models import BatchItem, Task
+    from airflow_provider_fdi.client.models import BatchItem
     from airflow_provider_fdi.runs.state import TryState
 
 
@@ -56,6 +60,7 @@ class FdiBatchOperator(FdiBaseOperator):
     :param poll_failure_timeout: seconds for which polls may fail in a row before the task fails.
 
     :raises FdiBatchFailed: names each task that failed, with its code and message.
+    :raises FdiBatchRefused: the same, where no retry can help: no such task, no schedule.
     """
 
     template_fields: Sequence[str] = (
@@ -132,13 +137,18 @@ class FdiBatchOperator(FdiBaseOperator):
         """Continue after a deferral; the event carries the result of the batch."""
         checked = check_event(event)
         if checked["status"] == TIMEOUT:
-            raise FdiTimeout(
-                f"{self.action}: not all tasks report {TARGET_STATUS[self.action].value!r} within"
-                f" execution_timeout={self.execution_timeout}."
+            raise FdiTimeout.because(
+                f"Not all tasks are {STATUS_WORDS[self.action]}, and execution_timeout is over"
+                f" ({self.execution_timeout}).",
+                "The requests were accepted; the tasks may still follow. Look at them in the console.",
             )
         result = checked.get("record")
         if not isinstance(result, Mapping) or {"succeeded", "failed"} - result.keys():
-            raise FdiTriggerEventError(f"The trigger's event lacks the result of the batch: {event!r}")
+            raise FdiTriggerEventError.because(
+                "The trigger's event lacks the result of the batch.",
+                f"The event: {clean_text(repr(event))}",
+                "Were triggerer and workers upgraded together? A retry acts on the tasks that are left.",
+            )
         return self._conclude(dict(result))
 
     def _names_by_id(self) -> dict[str, str | None]:
@@ -152,11 +162,11 @@ class FdiBatchOperator(FdiBaseOperator):
             return {identifier("fdi_task_ids", task_id): None for task_id in ids}
         names = id_list("fdi_task_names", self.fdi_task_names)
         if len(names) <= FEW:
-            return {self._task_id_of(None, name): name for name in names}
-        known: dict[str | None, list[Task]] = {}
-        for task in self.client.list_tasks():
-            known.setdefault(task.task_name, []).append(task)
-        return {existing_task_named(name, known.get(name, ())).task_id: name for name in names}
+            found = {name: self.hook.find_task(name) for name in names}
+            tasks = [task for task in found.values() if task is not None]
+            if len(tasks) == len(names):
+                return {task.task_id: task.task_name for task in tasks}
+        return {task.task_id: task.task_name for task in tasks_named(names, self.client.list_tasks())}
 
     def _operate(self, context: Context, names: dict[str, str | None], parallel: int) -> dict[str, Any]:
         ids = list(names)
@@ -213,13 +223,27 @@ class FdiBatchOperator(FdiBaseOperator):
     def _conclude(self, result: dict[str, Any]) -> dict[str, Any]:
         failed = result["failed"]
         total = len(failed) + len(result["succeeded"])
+        done = STATUS_WORDS[self.action]
         if not failed:
-            self.log.info("%s: all %d tasks", self.action, total)
+            self.log.info("%s all %d tasks", done.capitalize(), total)
             return result
-        fields = ("fdi_task_id", "fdi_task_name", "error_code", "error_msg")
-        lines = "\n".join("  " + describe_failure(*(item[field] for field in fields)) for item in failed)
-        text = f"{self.action}: {len(failed)} of {total} FDI tasks failed:\n{lines}"
-        if self.on_partial_failure == "fail":
-            raise FdiBatchFailed(text)
-        self.log.warning("%s", text)
-        return result
+        causes = [failure_words(item["error_code"], item["error_msg"]) for item in failed]
+        lines = [task_in_batch(item["fdi_task_id"], item["fdi_task_name"]) for item in failed]
+        reason = f"{len(failed)} of {total} tasks could not be {done}"
+        if len(set(causes)) == 1:
+            reason += f": {causes[0]}."
+        else:
+            reason += "."
+            lines = [f"{name}: {words}." for name, words in zip(lines, causes, strict=True)]
+        if self.on_partial_failure != "fail":
+            self.log.warning("%s %s", reason, ", ".join(lines))
+            return result
+        codes = list(dict.fromkeys(item["error_code"] or "" for item in failed))
+        # Where no retry can start or stop any of them, there is none.
+        permanent = all(known is not None and known.retry is False for known in map(code_of, codes))
+        raise (FdiBatchRefused if permanent else FdiBatchFailed).because(
+            reason,
+            *lines,
+            *map(advice, codes),
+            anchor=(anchor_of(codes[0]) if len(codes) == 1 else "") or FdiBatchFailed.__name__,
+        )

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fdi import validation
-from airflow_provider_fdi.client.errors import FdiArgumentError, FdiProtocolError
+from airflow_provider_fdi.client.errors import FdiArgumentError, FdiProtocolError, task_label
 from airflow_provider_fdi.client.times import time_ms
 from airflow_provider_fdi.exceptions import fail_without_retry
 from airflow_provider_fdi.links import FdiTaskLink
@@ -127,7 +127,7 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
         )
         self._push_task_link(context, task_id)
         if existing is None:
-            self.log.info("Created composite FDI task %s (%s)", task_id, self.fdi_task_name)
+            self.log.info("Created composite %s", task_label(task_id, self.fdi_task_name))
             return task_id
         if self.if_exists == "fail":
             raise already_exists(self.fdi_task_name, task_id)
@@ -140,7 +140,7 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
                 description=self.description,
                 task_tag=self.task_tag,
             )
-            self.log.info("Updated composite FDI task %s (%s)", task_id, self.fdi_task_name)
+            self.log.info("Updated composite %s", task_label(task_id, self.fdi_task_name))
         return task_id
 
     def _check(self) -> None:
@@ -209,7 +209,7 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
         )
         if not initialised:
             raise FdiProtocolError(
-                "init_composite_task: the service answered without a task id", operation="init_composite_task"
+                "The service did not say the id of the task to be.", operation="init_composite_task"
             )
         task_id = initialised[0].task_id
         for mapping in dict_list("table_mappings", self.table_mappings):
@@ -267,5 +267,5 @@ class FdiResetCompositeTaskOperator(FdiBaseOperator):
         task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
         self._push_task_link(context, task_id)
         self.client.reset_composite_task(task_id, date_from=self.date_from)
-        self.log.info("Reset FDI task %s", task_id)
+        self.log.info("Reset %s", self._label(task_id))
         return task_id

@@ -13,6 +13,7 @@ from airflow_provider_fdi.client.errors import (
     FdiConnectionError,
     FdiError,
     FdiProtocolError,
+    task_label,
 )
 from airflow_provider_fdi.compat import task_state_store
 from airflow_provider_fdi.deferral import clear_generation_of
@@ -71,9 +72,10 @@ def create_once(
         # A list need not mark composite tasks as such, but none of them is TIMING.
         if existing.task_type is TaskType.TIMING if composite else existing.is_composite:
             kinds = ("common", "composite") if composite else ("composite", "common")
-            raise FdiAlreadyExists(
-                f"FDI task {name!r} ({existing.task_id}) exists, but it is a {kinds[0]} task, not a"
-                f" {kinds[1]} one. Choose another name."
+            raise FdiAlreadyExists.because(
+                f"The name belongs to a {kinds[0]} task, not to a {kinds[1]} one.",
+                f"{task_label(existing.task_id, name)}.",
+                "Choose another name.",
             )
         return existing.task_id, None if try_state.remembers(record) else existing
     try_state.remember(record)
@@ -85,8 +87,8 @@ def create_once(
     task_id = task_id or _search(hook, name)
     if task_id is None:
         raise FdiProtocolError(
-            f"create: the service accepted task {name!r} without returning its id,"
-            " and no task has exactly this name",
+            "The service accepted the task without returning its id, and no task has its name.",
+            hint="A retry looks for it again.",
             operation="create_task",
             ids={"task_name": name},
         )
@@ -113,11 +115,11 @@ def _settle(
         raise error
     task_id = _search(hook, name)
     if task_id is not None:
-        log.warning("The creation of FDI task %r was not answered, but the task exists: %s", name, error)
+        log.warning("The creation of FDI task %s was not answered, but it exists: %s", name, error.brief)
         return task_id
     if not isinstance(error, FdiConnectionError):
         raise error
-    log.warning("The creation of FDI task %r failed, no such task exists, sending it again: %s", name, error)
+    log.warning("The creation of FDI task %s failed, none exists, sending it again: %s", name, error.brief)
     try:
         return create()
     except FdiError as second:
@@ -131,9 +133,10 @@ def _settle(
 
 def already_exists(name: str, task_id: str) -> FdiAlreadyExists:
     """The failure of a create with ``if_exists="fail"``."""
-    return FdiAlreadyExists(
-        f"FDI task {name!r} exists already, with id {task_id} (if_exists='fail')."
-        " Set if_exists to 'reuse' or 'update', or choose another name."
+    return FdiAlreadyExists.because(
+        "A task of this name exists already, and if_exists='fail'.",
+        f"{task_label(task_id, name)}.",
+        "Set if_exists to 'reuse' or 'update', or choose another name.",
     )
 
 

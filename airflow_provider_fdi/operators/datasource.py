@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_fdi.client.codes import advice
+from airflow_provider_fdi.client.errors import clean_text
 from airflow_provider_fdi.client.secrets import secret_values
 from airflow_provider_fdi.compat import mask_secrets
 from airflow_provider_fdi.exceptions import FdiDatasourceUnreachable, fail_without_retry
@@ -38,6 +40,7 @@ class FdiTestDatasourceOperator(FdiBaseOperator):
         datasource_id = identifier("datasource_id", self.datasource_id)
         source = client.get_datasource(datasource_id)
         mask_secrets(secret_values(source.content))
+        name = clean_text(source.datasource_name or "", 100)
         works = client.test_datasource(
             datasource_id,
             datasource_name=source.datasource_name or "",
@@ -47,8 +50,10 @@ class FdiTestDatasourceOperator(FdiBaseOperator):
             description=source.description,
         )
         if not works:
-            raise FdiDatasourceUnreachable(
-                f"FDI cannot reach data source {datasource_id} ({source.datasource_name})."
+            raise FdiDatasourceUnreachable.because(
+                "FDI cannot reach the data source, and does not say why.",
+                f"Data source {name} ({datasource_id}).",
+                advice("FDI.3016"),
             )
-        self.log.info("FDI reaches data source %s (%s)", datasource_id, source.datasource_name)
+        self.log.info("FDI reaches data source %s (%s)", name, datasource_id)
         return works

@@ -5,12 +5,13 @@ Apart from the operator, so that DAG files do not load :mod:`airflow_provider_fd
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_fdi.client.errors import FdiError, is_permanent
+from airflow_provider_fdi.client.errors import FdiError, is_permanent, task_label
 from airflow_provider_fdi.compat import AirflowSkipException, task_state_store
 from airflow_provider_fdi.constants import SHORTEST_INTERVAL
 from airflow_provider_fdi.deferral import clear_generation_of, deadline_of, defer_for, try_of
@@ -27,7 +28,6 @@ from airflow_provider_fdi.validation import boolean, choice, count, number
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_fdi.client.models import Run
     from airflow_provider_fdi.operators.run import FdiRunTaskOperator
 
 LOCATE_IN_WORKER = 10.0
@@ -55,11 +55,13 @@ class RunExecution:
         *,
         fdi_task_id: str | None = None,
         steps_reported: Iterable[str] = (),
+        announced: str | None = None,
     ) -> None:
         """Check the operator's arguments and find its task, before anything is sent that changes something.
 
         :param fdi_task_id: the task's id, if it is known from before a deferral.
         :param steps_reported: steps of the run that were logged before a deferral.
+        :param announced: the run that was announced before a deferral.
         """
         self.operator = operator
         self.context = context
@@ -83,9 +85,8 @@ class RunExecution:
         self.request = request
         self.clear_generation = request.clear_generation
         self.contact = Contact(context["ti"])
-        self._announced: str | None = None
-        self._steps_reported = steps_reported
-        self._steps = report.StepReporter(operator.log.info, None)
+        self._announced = announced
+        self._steps = report.StepReporter(operator.log.log, announced, steps_reported)
 
     def _request(self, fdi_task_id: str | None) -> RunRequest:
         operator = self.operator
@@ -116,7 +117,14 @@ class RunExecution:
         try:
             terminate_own_run(self.operator.client, record)
         except FdiError as error:
-            self.operator.log.error("The run could not be terminated, it may go on: %s", error)
+            self.operator.log.error("The run could not be terminated, it may go on: %s", error.brief)
+
+    @property
+    def task_label(self) -> str:
+        """The task as messages name it."""
+        record = self.try_state.record
+        known = record is not None and record.fdi_task_id == self.request.fdi_task_id
+        return record.task_label if record and known else self.operator._label(self.request.fdi_task_id)
 
     # --- the steps of a run -------------------------------------------------------------------------------
 
@@ -126,7 +134,7 @@ class RunExecution:
             step = advance(self.operator.client, self.try_state, self.request)
             self._announce_run()
             if isinstance(step, Busy):
-                self._raise_busy(step.run)
+                self._raise_busy(step)
             if isinstance(step, Ended):
                 self._steps.report_run(step.run)
                 return self._conclude(step)
@@ -137,12 +145,11 @@ class RunExecution:
     def _announce_run(self) -> None:
         """Publish the run as soon as it is known: in the log, as XCom and link, and to the task's assets."""
         operator, record = self.operator, self.try_state.open_record
-        run_id = None if record is None else record.run_id
-        if run_id is None or run_id == self._announced:
+        if record is None or record.run_id is None or record.run_id == self._announced:
             return
-        fdi_task_id = self.request.fdi_task_id
+        run_id, fdi_task_id = record.run_id, self.request.fdi_task_id
         url = operator.hook.console_link(fdi_task_id, run_id)
-        operator.log.info("Run %s of FDI task %s", run_id, fdi_task_id)
+        operator.log.info("Run %s of %s", run_id, record.task_label)
         operator.log.info("Console: %s", url)
         self.context["ti"].xcom_push(key="fdi_run_id", value=run_id)
         push_link(self.context, FdiRunLink, url)
@@ -151,8 +158,7 @@ class RunExecution:
             from airflow_provider_fdi.lineage.assets import report_run
 
             report_run(self.context, operator, fdi_task_id, run_id)
-        reported = self._steps_reported if self._announced is None else ()
-        self._steps = report.StepReporter(operator.log.info, run_id, reported)
+        self._steps = report.StepReporter(operator.log.log, run_id)
         self._announced = run_id
 
     def _wait(self, wait: Wait) -> None:
@@ -198,33 +204,46 @@ class RunExecution:
 
     # --- how it ends --------------------------------------------------------------------------------------
 
-    def _raise_busy(self, run: Run | None) -> NoReturn:
-        name = f"run {run.run_id}" if run else "a run that is not in its log yet"
-        text = f"FDI task {self.request.fdi_task_id} is executing {name}, which this task did not start"
-        if self.request.if_running == "skip":
-            raise AirflowSkipException(f"{text} (if_running='skip').")
-        raise FdiTaskBusy(f"{text} (if_running='fail'). Wait for it, or set if_running to 'wait' or 'join'.")
+    def _raise_busy(self, busy: Busy) -> NoReturn:
+        policy = self.request.if_running
+        reason = f"Another run is in progress, and if_running={policy!r}."
+        name = f"run {busy.run.run_id}" if busy.run else "a run that is not in its log yet"
+        what = f"{task_label(self.request.fdi_task_id, busy.task_name)}: this task did not start {name}."
+        if policy == "skip":
+            raise AirflowSkipException(f"{reason} {what}")
+        raise FdiTaskBusy.because(reason, what, "Wait for it, or set if_running to 'wait' or 'join'.")
 
     def _conclude(self, ended: Ended) -> dict[str, Any]:
         """Publish the record of a run that is over, and fail or skip the task where that follows from it."""
         operator, run, fdi_task_id = self.operator, ended.run, self.request.fdi_task_id
         summary = report.run_summary(run, fdi_task_id, joined=ended.joined)
-        self.context["ti"].xcom_push(key="fdi_run", value=summary)
-        operator.log.info("%s", report.describe(run))
         operator._report_to_outlets(self.context, summary)
+        task = self.task_label
         if not operator.wait_for_completion:
+            succeeded = verdict.outcome(run) is verdict.Outcome.SUCCESS
+            level = logging.INFO if succeeded else logging.ERROR
+            operator.log.log(level, "%s of %s", report.describe(run), task)
             return summary
+        url = operator.hook.console_link(fdi_task_id, run.run_id)
         if verdict.outcome(run) is not verdict.Outcome.SUCCESS:
-            url = operator.hook.console_link(fdi_task_id, run.run_id)
-            raise FdiRunFailed(report.failure_text(run, fdi_task_id, link=url))
+            self.context["ti"].xcom_push(key="fdi_run", value=summary)
+            raise FdiRunFailed.because(*report.failure_lines(run, task, link=url))
         judgement, reason = verdict.judge_data(run, self.gate)
+        if judgement is verdict.GateVerdict.PASS:
+            operator.log.info("%s of %s", report.describe(run), task)
+            return summary
+        self.context["ti"].xcom_push(key="fdi_run", value=summary)
+        moved = f"{task}: the run itself succeeded, {report.amounts(run)}."
         if judgement is verdict.GateVerdict.SKIP:
-            raise AirflowSkipException(f"Run {run.run_id} of FDI task {fdi_task_id}: {reason}.")
-        if judgement is verdict.GateVerdict.FAIL:
-            # Remembered, so that the next try starts a new run instead of taking this one's success.
-            self.try_state.update(is_open=False)
-            raise FdiDataGateFailed(f"Run {run.run_id} of FDI task {fdi_task_id} succeeded, but {reason}.")
-        return summary
+            raise AirflowSkipException(f"{reason} {moved} Run {run.run_id}.")
+        # Remembered, so that the next try starts a new run instead of taking this one's success.
+        self.try_state.update(is_open=False)
+        raise FdiDataGateFailed.because(
+            reason,
+            moved,
+            "Mend the data at the source, or change min_rows or max_dirty_rows. A retry starts another run.",
+            f"Run {run.run_id}: {url}",
+        )
 
     def _summary_of_started(self, wait: RunEnds) -> dict[str, Any]:
         """The record of a run that goes on, for a task that does not wait for its end."""
@@ -252,13 +271,15 @@ def own_record(try_state: TryState, clear_generation: int) -> RunRecord | None:
 def time_out(operator: FdiRunTaskOperator, context: Context, try_state: TryState) -> NoReturn:
     """Terminate our run, if that is wanted, because ``execution_timeout`` is over, and fail the task."""
     record = own_record(try_state, clear_generation_of(context))
-    name = record.fdi_task_id if record is not None else operator.fdi_task_id or operator.fdi_task_name
-    over = f"FDI task {name}: execution_timeout={operator.execution_timeout} is over."
+    task = record.task_label if record else task_label(operator.fdi_task_id or "", operator.fdi_task_name)
+    over = f"execution_timeout={operator.execution_timeout} is over."
+    hint = "Raise execution_timeout if the run may take longer."
     if not operator.terminate_on_kill:
-        raise FdiTimeout(over)
+        raise FdiTimeout.because(over, f"{task}: its run goes on (terminate_on_kill=False).", hint)
     try:
         run_id = terminate_own_run(operator.client, record)
     except FdiError as error:
-        raise FdiTimeout(f"{over} The run could not be terminated, it may go on: {error}") from error
-    ended = f"Run {run_id} was terminated." if run_id else "No run of ours was in progress."
-    raise FdiTimeout(f"{over} {ended}")
+        ended = f"the run could not be terminated, it may go on: {error.brief}"
+    else:
+        ended = f"run {run_id} was terminated" if run_id else "no run of ours was in progress"
+    raise FdiTimeout.because(over, f"{task}: {ended}.", hint)

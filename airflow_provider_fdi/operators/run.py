@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_fdi.client.errors import FdiResponseError
+from airflow_provider_fdi.client.errors import FdiResponseError, task_label
 from airflow_provider_fdi.compat import default_deferrable
 from airflow_provider_fdi.constants import TIMEOUT
 from airflow_provider_fdi.deferral import check_event
@@ -19,6 +19,7 @@ from airflow_provider_fdi.termination import ask_state, execution_timeout_is_ove
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_fdi.client.errors import FdiError
     from airflow_provider_fdi.operators.execution import RunExecution
 
 KILL_TIMEOUT = 4.5
@@ -38,9 +39,10 @@ class FdiRunTaskOperator(FdiBaseOperator):
     steps of a run only when it is over.
 
     Returns the run record: ``fdi_task_id``, ``fdi_run_id``, ``status``, ``rows``, ``dirty_rows``, ``bytes``,
-    ``dispatch_time``, ``start_time``, ``end_time`` (ms since the epoch), ``duration_ms``, ``remarks``,
-    ``joined``. XCom also holds ``fdi_run_id`` as soon as it is known, and the record as ``fdi_run`` when the
-    run has failed.
+    ``dispatch_time``, ``start_time``, ``end_time`` (ms since the epoch), the same as ISO 8601 text in UTC
+    (``dispatch_time_iso``, ``start_time_iso``, ``end_time_iso``), ``duration_ms``, ``remarks``, ``joined``.
+    XCom also holds ``fdi_run_id`` as soon as it is known, and the record as ``fdi_run`` where nothing is
+    returned, because the run or its data failed or the task is skipped.
 
     Source: RunTask, ListMonitorLog, ListTasks, StopTask.
 
@@ -140,14 +142,27 @@ class FdiRunTaskOperator(FdiBaseOperator):
             time_out(self, context, try_state)
         # The name was resolved before the deferral; resolving it again could fail for no good reason.
         known = None if try_state.open_record is None else try_state.open_record.fdi_task_id
-        reported = checked.get("steps_reported") or ()
-        execution = RunExecution(self, context, try_state, fdi_task_id=known, steps_reported=reported)
+        execution = RunExecution(
+            self,
+            context,
+            try_state,
+            fdi_task_id=known,
+            steps_reported=checked.get("steps_reported") or (),
+            # Whoever deferred with a known run has announced it.
+            announced=(checked.get("record") or {}).get("run_id"),
+        )
         return self._run(context, execution)
 
     def _run(self, context: Context, execution: RunExecution) -> dict[str, Any]:
         self._push_task_link(context, execution.request.fdi_task_id)
         self._execution = execution
         return execution.run()
+
+    def _completed(self, error: FdiError) -> FdiError:
+        record = self._execution.try_state.record if self._execution else None
+        if record is not None and record.fdi_task_name:
+            self._task_names.setdefault(record.fdi_task_id, record.fdi_task_name)
+        return super()._completed(error)
 
     def on_kill(self) -> None:
         """Terminate our run if a user has ended the task, or its time is over; otherwise let it go on.
@@ -164,10 +179,11 @@ class FdiRunTaskOperator(FdiBaseOperator):
         if record is None or not record.is_ours:
             return
         run = f"Run {record.run_id}" if record.run_id else "The run that was just started"
+        run += f" of {record.task_label}"
         if not self.terminate_on_kill:
-            self.log.info("%s of FDI task %s goes on (terminate_on_kill=False)", run, record.fdi_task_id)
+            self.log.info("%s goes on (terminate_on_kill=False)", run)
             return
-        if not execution_timeout_is_over() and not self._user_ended_task(execution, run, record.fdi_task_id):
+        if not execution_timeout_is_over() and not self._user_ended_task(execution, run):
             return
         # In a thread of its own: the interrupted main thread may hold a lock of the session, and then this
         # must end rather than hang.
@@ -176,22 +192,21 @@ class FdiRunTaskOperator(FdiBaseOperator):
         thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive():
             self.log.error(
-                "Terminating the run of FDI task %s takes longer than %g s; it may go on",
-                record.fdi_task_id,
+                "Terminating the run of %s takes longer than %g s; it may go on",
+                record.task_label,
                 KILL_TIMEOUT,
             )
 
-    def _user_ended_task(self, execution: RunExecution, run: str, fdi_task_id: str) -> bool:
+    def _user_ended_task(self, execution: RunExecution, run: str) -> bool:
         """Whether a user has ended the task instance; if not, log that its run goes on."""
         contact = execution.contact
         state = ask_state(contact.task_instance)
         if user_ended_running_task(state, contact.silent_for, contact.timeout):
             return True
         self.log.warning(
-            "%s of FDI task %s goes on: Airflow ended this try, but no user did (task instance: %s). The next"
+            "%s goes on: Airflow ended this try, but no user did (task instance: %s). The next"
             " try continues with it. To end it, use FdiTerminateRunOperator or the console",
             run,
-            fdi_task_id,
             state or "no answer",
         )
         return False
@@ -233,7 +248,7 @@ class FdiTerminateRunOperator(FdiBaseOperator):
             if error.error_code != "FDI.3027" or task is None or is_executing(task):
                 raise
             # Nothing is executing: if the request was repeated, the first one terminated the run.
-            self.log.info("FDI task %s is executing nothing", task_id)
+            self.log.info("%s is executing nothing", task_label(task_id, task.task_name))
             return error.unsettled
-        self.log.info("Terminated the run of FDI task %s", task_id)
+        self.log.info("Terminated the run of %s", self._label(task_id))
         return True

@@ -96,7 +96,7 @@ class FdiCreateScheduleOperator(FdiBaseOperator):
             try_state.remember(record)
             try:
                 made = client.create_schedule(fdi_task_id, **plan)
-                self.log.info("Created schedule %s of FDI task %s", made.dispatch_id, fdi_task_id)
+                self.log.info("Created schedule %s of %s", made.dispatch_id, self._label(fdi_task_id))
                 return made.dispatch_id
             except FdiError as error:
                 if not error.ambiguous:
@@ -106,7 +106,7 @@ class FdiCreateScheduleOperator(FdiBaseOperator):
                 found = client.get_schedule(fdi_task_id)
                 if found is None:
                     raise
-                self.log.warning("The creation of the schedule was not answered, but it exists: %s", error)
+                self.log.warning("The new schedule was not confirmed, but it exists: %s", error.brief)
                 return found.dispatch_id
         wanted = plan if existing.use_quartz_cron is None else plan | {"use_quartz_cron": "cron" in plan}
         differences = {
@@ -115,9 +115,11 @@ class FdiCreateScheduleOperator(FdiBaseOperator):
             if value is not None and (reported := getattr(existing, field)) != value
         }
         if self.if_exists == "fail" and not try_state.remembers(record):
-            raise FdiAlreadyExists(
-                f"FDI task {fdi_task_id} has schedule {existing.dispatch_id} already (if_exists='fail')."
-                " Set if_exists to 'update' or 'reuse'."
+            raise FdiAlreadyExists.because(
+                "The task has a schedule already, and if_exists='fail'.",
+                f"{self._label(fdi_task_id)}.",
+                "Set if_exists to 'update' or 'reuse'.",
+                f"Schedule {existing.dispatch_id}.",
             )
         if self.if_exists == "update" and differences:
             for field, (reported, value) in differences.items():

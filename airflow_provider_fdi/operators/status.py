@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from airflow_provider_fdi.client.codes import advice, anchor_of
 from airflow_provider_fdi.client.enums import TaskStatus
+from airflow_provider_fdi.client.errors import clean_text, task_label
 from airflow_provider_fdi.exceptions import FdiTaskBusy
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ log = logging.getLogger(__name__)
 
 TARGET_STATUS = {"start": TaskStatus.RUNNING, "stop": TaskStatus.STOPPED}
 """The status of a task after each action."""
+
+STATUS_WORDS = {"start": "started", "stop": "stopped"}
 
 FEW = 3
 """Up to this many tasks are read one by one; for more, all tasks are listed, 999 to a request."""
@@ -38,21 +42,15 @@ def read_tasks(client: FdiClient, ids: Sequence[str]) -> dict[str, Task]:
     return {task.task_id: task for task in found if task is not None}
 
 
-def describe_failure(
-    task_id: str, task_name: str | None, error_code: str | None, error_msg: str | None
-) -> str:
-    """One failed task of a batch: its code and message, and what to do about it."""
-    # Deferred: only a failed batch needs it.
-    from airflow_provider_fdi.client.responses import advice
-
-    name = f" ({task_name})" if task_name else ""
-    words = (f"{task_id}{name}:", error_code, error_msg, advice(error_code or ""))
-    return " ".join(word for word in words if word)
+def failure_words(error_code: str | None, error_msg: str | None) -> str:
+    """Why a task of a batch failed, in the service's words: ``One or more tasks do not exist (FDI.3021)``."""
+    words = clean_text(error_msg or "").rstrip(". ") or "The service gives no reason"
+    return f"{words} ({clean_text(error_code, 64)})" if error_code else words
 
 
-def describe_item(item: BatchItem) -> str:
-    """:func:`describe_failure` for an item of the service's answer."""
-    return describe_failure(item.task_id, item.task_name, item.error_code, item.error_msg)
+def task_in_batch(task_id: str, task_name: str | None) -> str:
+    """A task among others, by its name beside its id."""
+    return f"{clean_text(task_name, 100)} ({task_id})" if task_name else task_id
 
 
 def still_to_do(client: FdiClient, failed: Sequence[BatchItem], action: str) -> list[BatchItem]:
@@ -107,14 +105,20 @@ def watch_status(
     return left
 
 
-def stop_and_wait(client: FdiClient, fdi_task_id: str) -> None:
+def stop_and_wait(client: FdiClient, fdi_task_id: str, task_name: str | None) -> None:
     """Stop a task and wait until it is stopped.
 
     :raises FdiTaskBusy: it cannot be stopped.
     """
     failed = still_to_do(client, client.stop_tasks([fdi_task_id]).failed, "stop")
     if failed:
-        raise FdiTaskBusy(f"FDI task {describe_item(failed[0])}")
+        item = failed[0]
+        raise FdiTaskBusy.because(
+            f"{failure_words(item.error_code, item.error_msg)}.",
+            f"{task_label(fdi_task_id, item.task_name)} cannot be stopped.",
+            advice(item.error_code or ""),
+            anchor=anchor_of(item.error_code or ""),
+        )
     left = watch_status(
         client,
         [fdi_task_id],
@@ -125,11 +129,12 @@ def stop_and_wait(client: FdiClient, fdi_task_id: str) -> None:
         timeout=STOP_TIMEOUT,
     )
     if left:
-        raise FdiTaskBusy(
-            f"FDI accepted the request to stop task {fdi_task_id}, but it is not stopped after"
-            f" {STOP_TIMEOUT:g} s."
+        raise FdiTaskBusy.because(
+            f"The task is not stopped after {STOP_TIMEOUT:g} s.",
+            f"{task_label(fdi_task_id, task_name)}: FDI accepted the request to stop it.",
+            "Look at the task in the console.",
         )
-    log.info("Stopped FDI task %s", fdi_task_id)
+    log.info("Stopped %s", task_label(fdi_task_id, task_name))
 
 
 def require_stopped(client: FdiClient, task: Task, stop_first: bool, what: str) -> None:
@@ -140,8 +145,9 @@ def require_stopped(client: FdiClient, task: Task, stop_first: bool, what: str) 
     if task.status is not TaskStatus.RUNNING:
         return
     if not stop_first:
-        raise FdiTaskBusy(
-            f"FDI task {task.task_id} ({task.task_name}) is started; FDI can {what} it only when it is"
-            " stopped. Stop it, or set stop_first=True."
+        raise FdiTaskBusy.because(
+            f"The task is started, and FDI can {what} it only when it is stopped.",
+            f"{task_label(task.task_id, task.task_name)}.",
+            "Stop it, or set stop_first=True.",
         )
-    stop_and_wait(client, task.task_id)
+    stop_and_wait(client, task.task_id, task.task_name)

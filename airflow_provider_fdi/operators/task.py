@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fdi import validation
 from airflow_provider_fdi.client.enums import TaskStatus
-from airflow_provider_fdi.client.errors import FdiError, FdiNotFoundError
+from airflow_provider_fdi.client.errors import FdiError, FdiNotFoundError, task_label
 from airflow_provider_fdi.client.task_detail import to_json_text
 from airflow_provider_fdi.exceptions import FdiBatchFailed, FdiTaskBusy, fail_without_retry
 from airflow_provider_fdi.links import FdiTaskLink
@@ -19,7 +19,7 @@ from airflow_provider_fdi.operators.creation import (
     change_record,
     create_once,
 )
-from airflow_provider_fdi.operators.status import describe_item, require_stopped, still_to_do
+from airflow_provider_fdi.operators.status import failure_words, require_stopped, still_to_do
 from airflow_provider_fdi.validation import boolean, choice, identifier, not_rendered_none
 
 if TYPE_CHECKING:
@@ -118,16 +118,16 @@ class FdiCreateTaskOperator(FdiBaseOperator):
         task_id, existing = create_once(self.hook, self.fdi_task_name, create, try_state, record)
         self._push_task_link(context, task_id)
         if existing is None:
-            self.log.info("Created FDI task %s (%s)", task_id, self.fdi_task_name)
+            self.log.info("Created %s", task_label(task_id, self.fdi_task_name))
             return task_id
         if self.if_exists == "fail":
             raise already_exists(self.fdi_task_name, task_id)
         if self.if_exists == "update":
             require_stopped(client, existing, stop_first, "update")
             client.update_task(task_id, **body)
-            self.log.info("Updated FDI task %s (%s)", task_id, self.fdi_task_name)
+            self.log.info("Updated %s", task_label(task_id, self.fdi_task_name))
         else:
-            self.log.info("FDI task %s (%s) exists and is not changed", task_id, self.fdi_task_name)
+            self.log.info("%s exists and is not changed", task_label(task_id, self.fdi_task_name))
         return task_id
 
     def _checked_body(self) -> dict[str, Any]:
@@ -229,6 +229,7 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
         client = self.client
         self._push_task_link(context, task_id)
         task = client.get_task(task_id)
+        self._task_names[task_id] = task.task_name or ""
         body = {
             "task_name": task.task_name or "",
             "task_type": task.task_type.value,
@@ -251,10 +252,14 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
             if was_started:
                 self._start_again(task_id)
             raise
-        self.log.info("Updated FDI task %s (%s)", task_id, body["task_name"])
+        self.log.info("Updated %s", task_label(task_id, body["task_name"]))
         failed = self._start_again(task_id) if was_started else None
         if failed:
-            raise FdiBatchFailed(f"The task was updated, but not started again: {failed}")
+            raise FdiBatchFailed.because(
+                f"The task was updated, but is left stopped: {failed}.",
+                f"{task_label(task_id, body['task_name'])}.",
+                "A retry starts it (Airflow >= 3.3); or start it in the console.",
+            )
         return task_id
 
     def _checked_changes(self) -> dict[str, Any]:
@@ -286,13 +291,13 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
         try:
             failed = still_to_do(client, client.start_tasks([task_id]).failed, "start")
         except FdiError as error:
-            reason = str(error)
+            reason = error.brief
         else:
             if not failed:
-                self.log.info("Started FDI task %s again", task_id)
+                self.log.info("Started %s again", self._label(task_id))
                 return None
-            reason = describe_item(failed[0])
-        self.log.error("FDI task %s is left stopped: %s", task_id, reason)
+            reason = failure_words(failed[0].error_code, failed[0].error_msg)
+        self.log.error("%s is left stopped: %s", self._label(task_id), reason)
         return reason
 
 
@@ -351,7 +356,7 @@ class FdiDeleteTaskOperator(FdiBaseOperator):
         if task is None:
             self.log.info("FDI task %s does not exist", self.fdi_task_id or self.fdi_task_name)
         else:
-            self.log.info("Deleted FDI task %s (%s)", task.task_id, task.task_name)
+            self.log.info("Deleted %s", task_label(task.task_id, task.task_name))
 
     def _delete(self, task: Task, try_state: TryState, record: CreateRecord) -> None:
         try_state.remember(record)

@@ -30,6 +30,7 @@ from airflow_provider_fdi.client.errors import (
     FdiProtocolError,
     FdiResponseError,
     FdiThrottledError,
+    clean_text,
 )
 from airflow_provider_fdi.constants import PAGE_SIZE
 from airflow_provider_fdi.runs.waits import (
@@ -219,7 +220,7 @@ class Poller:
         self._tasks_total: int | None = None
         self._counted_at = -math.inf
         self._no_pages_before = -math.inf
-        self._throttled: FdiError | None = None
+        self._throttled: FdiThrottledError | None = None
 
     def watch(
         self,
@@ -337,7 +338,7 @@ class Poller:
             if not _is_refusal(error):
                 await self._failed(waiters, error, client)
                 return True
-            log.warning("All tasks cannot be listed, so each is polled by itself: %s", error)
+            log.warning("All tasks cannot be listed, so each is polled by itself: %s", error.brief)
             self._no_pages_before = now + RECOUNT_AFTER
             return False
         self._proven = True
@@ -428,7 +429,7 @@ class Poller:
     async def _failed(self, waiters: list[Waiter], error: FdiError, client: FdiClient | None) -> None:
         """Poll again later, for all of them at once; waits that have failed for too long end here."""
         now = clock()
-        log.warning("Polling FDI failed: %s", error)
+        log.warning("Polling FDI failed: %s", error.brief)
         if isinstance(error, FdiThrottledError):
             self._throttled = error
         pauses = [0.0]
@@ -448,8 +449,9 @@ class Poller:
 
     async def _hold(self, waiters: list[Waiter], client: FdiClient, now: float) -> None:
         """Count as failed the polls that are left out because the service asked for fewer requests."""
-        words = str(self._throttled or "the service asked for fewer requests (429)")
-        error = FdiThrottledError(words, operation="poll", status=429, retry_after=self._held_until() - now)
+        words = "The service asked for fewer requests (HTTP 429)."
+        error = self._throttled or FdiThrottledError(words, status=429)
+        error = error.replace(operation="poll", retry_after=self._held_until() - now)
         await self._failed(waiters, error, client)
 
     async def _connected(self) -> FdiClient:
@@ -461,8 +463,12 @@ class Poller:
                     raise
                 except Exception as error:
                     # Errors of Airflow's own (its database, a secrets backend) may pass, as FDI's do.
-                    words = f"the connection could not be read: {error!r}"
-                    raise FdiConnectionError(words, operation="connect", may_have_arrived=False) from error
+                    raise FdiConnectionError(
+                        f"The connection could not be read: {clean_text(repr(error), 200)}.",
+                        hint="Check {connection}, and Airflow's database or secrets backend.",
+                        operation="connect",
+                        may_have_arrived=False,
+                    ) from error
                 self._client, self._proven = client, False
             return self._client
 
@@ -486,8 +492,8 @@ def _pause(waiter: Waiter, error: FdiError, now: float) -> float | None:
     waiter.failures = waiter.failures or PollFailures(waiter.failure_timeout)
     try:
         return waiter.failures.failed(error, now, waiter.interval)
-    except FdiError:
-        _fail(waiter.future, error)
+    except FdiError as final:
+        _fail(waiter.future, final)
         return None
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_fdi.client.enums import ExecuteStatus
+from airflow_provider_fdi.client.errors import clean_text
 from airflow_provider_fdi.runs.verdict import completed_time, find_run, newest_time
 
 if TYPE_CHECKING:
@@ -52,13 +56,16 @@ STEP_WORDS = {
 
 WENT_WRONG = frozenset({16, 103, 106, 503, 505, 907, 909, 911, 912, 913, 914, 915})
 
-LAST_STEPS = 5
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def run_summary(run: Run, fdi_task_id: str, *, joined: bool = False) -> dict[str, Any]:
-    """The run record for XCom: times in ms since the epoch, duration in ms, rows, bytes. JSON types only."""
-    start = run.start_time or run.dispatch_time
+    """The run record for XCom: times in ms since the epoch and as ISO text, duration in ms, rows, bytes.
+
+    JSON types only.
+    """
     end = completed_time(run) if run.execute_status.is_terminal else None
+    times = {"dispatch_time": run.dispatch_time, "start_time": run.start_time, "end_time": end}
     return {
         "fdi_task_id": fdi_task_id,
         "fdi_run_id": run.run_id,
@@ -66,78 +73,152 @@ def run_summary(run: Run, fdi_task_id: str, *, joined: bool = False) -> dict[str
         "rows": run.rows,
         "dirty_rows": run.dirty_rows,
         "bytes": run.bytes,
-        "dispatch_time": run.dispatch_time,
-        "start_time": run.start_time,
-        "end_time": end,
-        "duration_ms": end - start if end and start else run.spend_time,
+        **times,
+        **{f"{name}_iso": iso_time(ms) for name, ms in times.items()},
+        "duration_ms": duration_ms(run),
         "remarks": run.remarks,
         "joined": joined,
     }
 
 
-def step_line(step: RunStep) -> str:
-    """One step of a run as a line for the log: the service's own remark, or what its code means.
+def duration_ms(run: Run) -> int | None:
+    """How long the run took or, while it goes on, what the service says of that."""
+    start = run.start_time or run.dispatch_time
+    end = completed_time(run) if run.execute_status.is_terminal else None
+    return end - start if end and start else run.spend_time
 
-    For a step that went wrong the line has both.
-    """
-    said = (step.remarks or "").strip().rstrip(".")
-    meaning = STEP_WORDS.get(step.code or 0)
-    words = meaning or str(step.position_status or "step")
-    wrong = went_wrong(step)
+
+def iso_time(ms: int | None) -> str | None:
+    """A time in ISO 8601, UTC, to the millisecond."""
+    moment = _moment(ms)
+    return moment.isoformat(timespec="milliseconds") if moment else None
+
+
+def clock_time(ms: int | None) -> str:
+    """A time for people: ``2026-11-24 22:15:04Z``; empty if there is none."""
+    moment = _moment(ms)
+    return moment.strftime("%Y-%m-%d %H:%M:%SZ") if moment else ""
+
+
+def _moment(ms: int | None) -> datetime | None:
+    try:
+        return None if ms is None else EPOCH + timedelta(milliseconds=ms)
+    except OverflowError:
+        # The service said a number that is no time.
+        return None
+
+
+def step_line(step: RunStep) -> str:
+    """One step of a run as a line for the log, with the service's own time."""
+    when = clock_time(step.begin_time)
+    counts = [f"{step.rows:,} rows"] if step.rows else []
+    counts += [f"{step.dirty_rows:,} dirty rows"] if step.dirty_rows else []
+    return ", ".join([f"{when} {step_words(step)}".strip(), *counts])
+
+
+def step_words(step: RunStep) -> str:
+    """Where a step took place and its code, with the service's own remark or else what its code means."""
+    said = clean_text(step.remarks or "").rstrip(". ")
+    meaning = STEP_WORDS.get(step.code or 0) or clean_text(step.position_status or "step", 80)
     code = "" if step.code is None else f" {step.code}"
-    parts = [f"{step.position or '?'}{code}: {words if wrong or not said else said}"]
-    if step.rows:
-        parts.append(f"{step.rows} rows")
-    if step.dirty_rows:
-        parts.append(f"{step.dirty_rows} dirty rows")
-    return ", ".join(parts) + (f": {said}" if wrong and said else "")
+    return f"{clean_text(step.position or '?', 40)}{code}: {said or meaning}"
 
 
 def went_wrong(step: RunStep) -> bool:
     return step.code in WENT_WRONG or (step.position_status or "").endswith(("_ERR", "_CANCEL"))
 
 
+def amounts(run: Run) -> str:
+    """What a run moved, for people: ``336,776 rows (48.5 MB) in 4.2 s, 80,000 rows/s``."""
+    took = duration_ms(run)
+    parts = ["number of rows not reported" if run.rows is None else f"{run.rows:,} rows"]
+    if run.bytes:
+        parts.append(f"({_size(run.bytes)})")
+    if took is not None:
+        parts.append(f"in {_duration(took)}")
+    text = " ".join(parts)
+    if run.rows and took:
+        rate = run.rows * 1000 / took
+        # Two digits are as much as a measurement in whole polls of the service is worth.
+        if rate >= 0.1:
+            text += f", {float(f'{rate:.1e}'):,.{0 if rate >= 10 else 1}f} rows/s"
+    return text + (f", {run.dirty_rows:,} dirty rows" if run.dirty_rows else "")
+
+
+def _size(size: int) -> str:
+    number, units = float(size), ["B", "KB", "MB", "GB"]
+    while number >= 1000 and len(units) > 1:
+        number /= 1024
+        units.pop(0)
+    return f"{size:,} B" if units[0] == "B" else f"{number:,.1f} {units[0]}"
+
+
+def _duration(ms: int) -> str:
+    if ms < 60_000:
+        return f"{ms / 1000:.2g} s" if ms < 1_000 else f"{ms / 1000:.1f} s"
+    minutes, seconds = divmod(round(ms / 1000), 60)
+    return f"{minutes} min {seconds} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def describe(run: Run) -> str:
-    """The outcome of a run in one line."""
-    size = f", {run.bytes} bytes" if run.bytes is not None else ""
-    took = f", {run.spend_time / 1000:g} s" if run.spend_time is not None else ""
-    counts = f"{run.rows} rows, {run.dirty_rows} dirty rows"
-    return f"{run.execute_status.value}: {counts}{size}{took} (run {run.run_id})"
+    """The state of a run and what it moved, in one line."""
+    return f"{run.execute_status.value}: {amounts(run)} (run {run.run_id})"
 
 
-def failure_text(run: Run, fdi_task_id: str, *, link: str | None = None) -> str:
-    """The message of a failed task: which run, what the service said, which steps failed, where to look."""
-    lines = [
-        f"Run {run.run_id} of FDI task {fdi_task_id} ended as {status_word(run)}"
-        f" ({run.rows} rows, {run.dirty_rows} dirty rows)."
-    ]
+def failure_reason(run: Run) -> str:
+    """Why a run failed: its first step that went wrong and said why, or the service's remark."""
+    if run.execute_status is ExecuteStatus.CANCELLED:
+        said = clean_text(run.remarks or "").rstrip(". ")
+        return f"The run was cancelled: {said}." if said else "The run was cancelled."
+    wrong = [step for step in run.steps if went_wrong(step)]
+    step = next((step for step in wrong if step.remarks), None)
+    if step is not None:
+        return f"{step_words(step)}."
     if run.remarks:
-        lines.append(f"The service says: {run.remarks}")
-    lines += [f"  {step_line(step)}" for step in wrong_steps(run.steps)]
+        return f"{clean_text(run.remarks).rstrip('. ')}."
+    if wrong:
+        return f"{step_words(wrong[0])}."
     if newest_time(run) == 0:
-        lines.append("  the run never started")
-    lines.append(f"Look at {link}" if link else "Look at the run's log in the ROMA Connect console.")
-    return "\n".join(lines)
+        return "The run never started."
+    return f"The run ended as {status_word(run)}, and the service does not say why."
+
+
+def failure_lines(run: Run, task: str, *, link: str | None = None) -> list[str]:
+    """The message of a failed run: why it failed, what it moved, what else the service says, where to look.
+
+    :param task: as messages name the task.
+    """
+    reason = failure_reason(run)
+    lines = [reason, f"{task}: the run ended as {status_word(run)}, {amounts(run)}."]
+    remarks = clean_text(run.remarks or "").rstrip(". ")
+    if remarks and remarks not in reason:
+        lines.append(f"The service says: {remarks}.")
+    if went_wrong_at(run) == "READER":
+        lines.append("Check the source: its table or query, columns, and data source.")
+    elif went_wrong_at(run) == "WRITER":
+        lines.append("Check the target: its table, keys, columns and types, and data source.")
+    lines.append(f"Run {run.run_id}: {link or 'look at its log in the console of ROMA Connect.'}")
+    return lines
+
+
+def went_wrong_at(run: Run) -> str | None:
+    """Where the first step that went wrong took place."""
+    return next((step.position for step in run.steps if went_wrong(step)), None)
 
 
 def status_word(run: Run) -> str:
-    reported = run.raw.get("execute_status")
-    return (
-        run.execute_status.value if run.execute_status.value != "UNKNOWN" else f"unknown status {reported!r}"
-    )
-
-
-def wrong_steps(steps: Iterable[RunStep]) -> list[RunStep]:
-    """The last steps that went wrong."""
-    return [step for step in steps if went_wrong(step)][-LAST_STEPS:]
+    if run.execute_status is not ExecuteStatus.UNKNOWN:
+        return str(run.execute_status.value)
+    return f"unknown status {clean_text(repr(run.raw.get('execute_status')), 80)}"
 
 
 class StepReporter:
-    """Reports the steps of one run as they appear, once each."""
+    """Reports the steps of one run as they appear, once each; those that went wrong as errors."""
 
     def __init__(
-        self, report: Callable[[str], object], run_id: str | None, reported: Iterable[str] = ()
+        self, report: Callable[[int, str], object], run_id: str | None, reported: Iterable[str] = ()
     ) -> None:
+        """:param report: is given the level of :mod:`logging` and the line."""
         self._report = report
         self._run_id = run_id
         self.reported: list[str] = list(reported)
@@ -155,4 +236,4 @@ class StepReporter:
             key = f"{step.step_id or ''}/{step.code}/{step.position}/{step.begin_time}"
             if key not in self.reported:
                 self.reported.append(key)
-                self._report(step_line(step))
+                self._report(logging.ERROR if went_wrong(step) else logging.INFO, step_line(step))

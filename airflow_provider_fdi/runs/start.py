@@ -23,8 +23,9 @@ from airflow_provider_fdi.client.errors import (
     FdiError,
     FdiResponseError,
     FdiThrottledError,
-    describe,
+    clean_text,
     is_permanent,
+    task_label,
 )
 from airflow_provider_fdi.clock import boot_time
 from airflow_provider_fdi.runs import verdict
@@ -108,6 +109,7 @@ class Busy:
     """Another run is in progress, and ``if_running`` is ``fail`` or ``skip``."""
 
     run: Run | None
+    task_name: str | None = None
 
 
 Step = Wait | Ended | Busy
@@ -123,6 +125,11 @@ class TaskActivity:
     @property
     def executing(self) -> bool:
         return verdict.is_executing(self.task, self.runs)
+
+    @property
+    def label(self) -> str:
+        """The task as messages name it."""
+        return task_label(self.task.task_id, self.task.task_name)
 
     @property
     def now(self) -> int:
@@ -172,7 +179,7 @@ def _begin(
     if activity.executing:
         return _handle_running(try_state, request, activity)
     if request.start_if_stopped and activity.task.status is TaskStatus.STOPPED:
-        _activate(client, request.fdi_task_id)
+        _activate(client, request.fdi_task_id, activity.task.task_name)
         # A schedule that is due fires at once: the baseline must be read after the activation.
         activity = _read_activity(client, request)
         if activity.executing:
@@ -211,17 +218,20 @@ def _fetch_activity(client: FdiClient, request: RunRequest) -> TaskActivity:
     return TaskActivity(task, runs)
 
 
-def _activate(client: FdiClient, fdi_task_id: str) -> None:
+def _activate(client: FdiClient, fdi_task_id: str, task_name: str | None) -> None:
     """Start a task that is stopped."""
-    log.info("FDI task %s is stopped, starting it (start_if_stopped)", fdi_task_id)
+    log.info("%s is stopped, starting it (start_if_stopped)", task_label(fdi_task_id, task_name))
     for item in client.start_tasks([fdi_task_id]).failed:
         if item.error_code != ALREADY_STARTED:
-            ids = {"task_id": fdi_task_id}
+            words = clean_text(item.error_msg or "The task cannot be started").rstrip(". ")
             raise FdiStartError(
-                f"{describe('start_tasks', ids)}: the task cannot be started: {item.error_code}"
-                f" {item.error_msg}. Give it a schedule if it has none, or set start_if_stopped=False",
+                f"{words} ({item.error_code})." if item.error_code else f"{words}.",
+                hint="The task is stopped and cannot be started. Give it a schedule if it has none, or set"
+                " start_if_stopped=False.",
+                error_code=item.error_code or "",
                 operation="start_tasks",
-                ids=ids,
+                ids={"task_id": fdi_task_id},
+                task_name=task_name,
             )
 
 
@@ -230,13 +240,13 @@ def _handle_running(try_state: TryState, request: RunRequest, activity: TaskActi
     run = verdict.run_in_progress(activity.runs)
     name = run.run_id if run else "that is not in the log yet"
     log.info(
-        "FDI task %s is executing run %s, which this task did not start: if_running=%r",
-        request.fdi_task_id,
+        "%s is executing run %s, which this task did not start: if_running=%r",
+        activity.label,
         name,
         request.if_running,
     )
     if request.if_running in ("fail", "skip"):
-        return Busy(run)
+        return Busy(run, activity.task.task_name)
     if request.if_running == "wait":
         if run is not None and not verdict.is_executing(activity.task):
             # Only the log shows it: the state of the task would end the wait at once.
@@ -254,6 +264,7 @@ def _handle_running(try_state: TryState, request: RunRequest, activity: TaskActi
         run_id=run.run_id,
         run_time=verdict.newest_time(run) or activity.now,
         joined=True,
+        fdi_task_name=activity.task.task_name,
     )
     return _end_of(try_state.write(record))
 
@@ -268,9 +279,9 @@ def _start(
     """Store the intent, then send the start. None: nothing was started, begin again."""
     if verdict.never_ends(activity.task):
         log.warning(
-            "FDI task %s never ends by itself (real-time or composite): this task waits until its run fails"
-            " or is stopped. Use FdiBatchOperator to start such a task, FdiTaskSensor to wait until it runs",
-            request.fdi_task_id,
+            "%s never ends by itself (real-time or composite): this task waits until its run fails or is"
+            " stopped. Use FdiBatchOperator to start such a task, FdiTaskSensor to wait until it runs",
+            activity.label,
         )
     _refuse_if_ended(try_state, request)
     written = boot_time()
@@ -290,12 +301,11 @@ def _start(
         if not error.ambiguous:
             return _handle_refusal(client, try_state, request, error, sleep)
         log.warning(
-            "The start of FDI task %s got no clear answer; searching the log for its run instead of starting"
-            " again: %s",
-            request.fdi_task_id,
-            error,
+            "The start of %s got no clear answer; searching the log for its run instead of starting anew: %s",
+            record.task_label,
+            error.brief,
         )
-        no_answer = str(error)
+        no_answer = error.brief
     # The grace period counts from the latest moment at which the start can have been carried out.
     took = int((time.monotonic() - sent) * 1000)
     deadline = record.deadline + took
@@ -307,8 +317,7 @@ def _start(
 def _not_started(request: RunRequest, why: str) -> FdiStartError:
     """The failure of a try that sent no start."""
     ids = {"task_id": request.fdi_task_id}
-    words = f"{describe('run_task', ids)}: nothing was started: {why}"
-    return FdiStartError(words, operation="run_task", ids=ids)
+    return FdiStartError(f"Nothing was started: {why}.", operation="run_task", ids=ids)
 
 
 def _refuse_if_ended(try_state: TryState, request: RunRequest) -> None:
@@ -354,6 +363,7 @@ def _write_intent(try_state: TryState, request: RunRequest, activity: TaskActivi
             intent_time=activity.now,
             deadline=activity.now + DATE_RESOLUTION_MS + int(request.start_grace * 1000),
             baseline=tuple(run.run_id for run in activity.runs),
+            fdi_task_name=activity.task.task_name,
             unsent=before.unsent if before is not None and same_try else 0,
             unconfirmed=before.unconfirmed if before is not None and same_try else 0,
         )
@@ -376,7 +386,7 @@ def _handle_refusal(
         if not UNSENT_BACKOFF.allows(attempt, 0.0, pause, asked):
             raise error
         try_state.update(unsent=attempt)
-        log.warning("The start was not carried out, trying again in %.0f s: %s", pause, error)
+        log.warning("The start was not carried out, trying again in %.0f s: %s", pause, error.brief)
         sleep(pause)
         return None
     if not _says_overlap(error):
@@ -407,16 +417,16 @@ def _find_ours(client: FdiClient, try_state: TryState, request: RunRequest, reco
     if result.match is Match.FOUND and result.run is not None:
         if result.doubtful:
             log.warning(
-                "Only run %s appeared since the start of FDI task %s, and its time is earlier: treating it as"
-                " ours. The clocks of the service seem to differ",
+                "Only run %s appeared since the start of %s, and its time is earlier: treating it as ours."
+                " The clocks of the service seem to differ",
                 result.run.run_id,
-                record.fdi_task_id,
+                record.task_label,
             )
         elif result.candidates > 1:
             log.warning(
-                "%d runs of FDI task %s appeared since the start; treating the earliest, %s, as ours",
+                "%d runs of %s appeared since the start; treating the earliest, %s, as ours",
                 result.candidates,
-                record.fdi_task_id,
+                record.task_label,
                 result.run.run_id,
             )
         started = verdict.newest_time(result.run) or record.intent_time
@@ -427,7 +437,7 @@ def _find_ours(client: FdiClient, try_state: TryState, request: RunRequest, reco
         deadline = server_now(rows.server_time) + int(request.start_grace * 1000)
         return AnyRunAppears(record.fdi_task_id, record.intent_time, deadline)
     if result.match is Match.REFUSED:
-        log.info("FDI refused the start: a run of task %s was still in progress", record.fdi_task_id)
+        log.info("FDI refused the start: a run of %s was still in progress", record.task_label)
         try_state.update(is_open=False)
         return None
     _give_up_searching(try_state, request, record)
@@ -470,18 +480,18 @@ def _give_up_searching(try_state: TryState, request: RunRequest, record: RunReco
     same_try = (record.clear_generation, record.try_number) == (request.clear_generation, request.try_number)
     if same_try and (record.accepted or unconfirmed >= UNCONFIRMED_STARTS):
         how = (
-            "the service accepted the start"
+            "The service accepted the start"
             if record.accepted
             else f"{unconfirmed} starts were left unanswered ({record.no_answer or 'the worker died'})"
         )
-        ids = {"task_id": record.fdi_task_id}
         raise FdiStartError(
-            f"{describe('run_task', ids)}: {how}, but no run appeared in the task's log within"
-            f" {request.start_grace:g} s. If the log is known to lag longer, raise start_grace",
+            f"No run appeared in the task's log within {request.start_grace:g} s.",
+            hint=f"{how}. If the log is known to lag longer, raise start_grace.",
             operation="run_task",
-            ids=ids,
+            ids={"task_id": record.fdi_task_id},
+            task_name=record.fdi_task_name,
         )
-    log.info("No run of FDI task %s appeared: the start was not carried out", record.fdi_task_id)
+    log.info("No run of %s appeared: the start was not carried out", record.task_label)
 
 
 def _follow(client: FdiClient, try_state: TryState, request: RunRequest, record: RunRecord) -> Step | None:
@@ -521,9 +531,7 @@ def _judge(
             return None
         return _end_of(record) if result is Outcome.GOING_ON else Ended(run, record.joined)
     if result is Outcome.GOING_ON:
-        log.info(
-            "Joining run %s of FDI task %s, which an earlier try started", run.run_id, record.fdi_task_id
-        )
+        log.info("Joining run %s of %s, which an earlier try started", run.run_id, record.task_label)
         return _end_of(try_state.update(try_number=request.try_number, rejoined_at=now))
     if result in (Outcome.FAILED, Outcome.CANCELLED):
         _forget(try_state, f"run {run.run_id} of an earlier try ended as {run.execute_status.value}")

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Protocol
 
+from airflow_provider_fdi.client.errors import task_label
+
 RUN_KEY = "fdi_run"
 BATCH_KEY = "fdi_batch"
 """Keys of the records in the task instance's state store; a ``CreateRecord`` names its own."""
@@ -51,6 +53,8 @@ class RunRecord:
     """How many starts of this try got no answer and led to no run."""
     no_answer: str | None = None
     """The error that came instead of an answer to the last start, as text."""
+    fdi_task_name: str | None = None
+    """For messages; None where it is not known."""
     is_open: bool = True
     """False once the start was refused or the run has failed: a later try does not continue with it."""
 
@@ -58,6 +62,11 @@ class RunRecord:
     def is_ours(self) -> bool:
         """Whether we started the run and have not given it up."""
         return self.is_open and not self.joined
+
+    @property
+    def task_label(self) -> str:
+        """The task as messages name it."""
+        return task_label(self.fdi_task_id, self.fdi_task_name)
 
     @classmethod
     def from_json(cls, value: Any) -> RunRecord | None:

@@ -60,13 +60,13 @@ def terminate_own_run(
             raise
         except FdiError as error:
             # For example FDI.3027, nothing is executing: the row shows how the run ended.
-            log.warning("The termination of run %s failed: %s", run.run_id, error)
+            log.warning("The termination of run %s failed: %s", run.run_id, error.brief)
             if requests == BACKOFF.attempts:
                 raise
             sleep(BACKOFF.delay(requests))
             run = _own_row(client, record)
             continue
-        log.info("Terminated run %s of FDI task %s", run.run_id, record.fdi_task_id)
+        log.info("Terminated run %s of %s", run.run_id, record.task_label)
         return run.run_id
     cancelled = run is not None and run.execute_status is ExecuteStatus.CANCELLED
     return run.run_id if run is not None and requests and cancelled else None

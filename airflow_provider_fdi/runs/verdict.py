@@ -180,20 +180,24 @@ class GateVerdict(Enum):
 
 
 def judge_data(run: Run, gate: DataGate) -> tuple[GateVerdict, str]:
-    """Check the counts of a successful run against the gate; the text says what was measured.
+    """Check the counts of a successful run against the gate; the text says why they do not pass.
 
     A count that the log row lacks fails the bound that needs it.
     """
     if gate.max_dirty_rows is not None and (run.dirty_rows is None or run.dirty_rows > gate.max_dirty_rows):
         return (
             GateVerdict.FAIL,
-            f"dirty rows: {run.dirty_rows}, allowed: max_dirty_rows={gate.max_dirty_rows}",
+            f"Dirty rows: {_count(run.dirty_rows)}, allowed {gate.max_dirty_rows:,}.",
         )
     if gate.skip_if_empty and run.rows == 0:
-        return GateVerdict.SKIP, "the run moved no rows and skip_if_empty is set"
+        return GateVerdict.SKIP, "No rows were moved, and skip_if_empty is set."
     if gate.min_rows is not None and (run.rows is None or run.rows < gate.min_rows):
-        return GateVerdict.FAIL, f"rows: {run.rows}, required: min_rows={gate.min_rows}"
-    return GateVerdict.PASS, f"rows: {run.rows}, dirty rows: {run.dirty_rows}"
+        return GateVerdict.FAIL, f"Rows: {_count(run.rows)}, required {gate.min_rows:,}."
+    return GateVerdict.PASS, ""
+
+
+def _count(rows: int | None) -> str:
+    return "not reported" if rows is None else f"{rows:,}"
 
 
 # --- what a sensor waits for --------------------------------------------------------------------------------

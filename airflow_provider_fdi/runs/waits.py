@@ -21,7 +21,6 @@ from airflow_provider_fdi.client.errors import (
     FdiNotFoundError,
     FdiProtocolError,
     FdiThrottledError,
-    describe,
 )
 from airflow_provider_fdi.clock import now_ms
 from airflow_provider_fdi.runs import verdict
@@ -444,8 +443,12 @@ def take_snapshot(client: FdiClient, wait: Wait) -> Snapshot:
     run, rows = find_in_log(client, task_id, wait.begin_time, wait.find)
     if run is None:
         ids = {"task_id": task_id, "run_id": run_id}
-        words = f"{describe('list_runs', ids)}: the run is missing from the task's log"
-        raise FdiProtocolError(words, operation="list_runs", ids=ids)
+        raise FdiProtocolError(
+            "The run is missing from the task's log.",
+            hint="The service may have deleted the row; look at the task's log in the console.",
+            operation="list_runs",
+            ids=ids,
+        )
     return Snapshot(server_now(rows.server_time), runs=tuple(rows))
 
 
@@ -478,8 +481,10 @@ class PollFailures:
         self.since = now if self.since is None else self.since
         self.count += 1
         left = self.timeout - (now - self.since)
-        if self.is_final(error) or left <= 0:
+        if self.is_final(error):
             raise error
+        if left <= 0:
+            raise error.replace(hint=f"Polls have failed for {self.timeout:g} s in a row. {error.hint}")
         backoff = Backoff(base=max(interval, FAILURE_PAUSE), cap=max(interval, 60.0), jitter=0.5)
         asked = error.retry_after if isinstance(error, FdiThrottledError) else None
         # However long the service asks to wait: the last poll comes when the time is over.
@@ -517,7 +522,7 @@ def poll_until(
             found = poll()
         except FdiError as error:
             delay = failures.failed(error, time.monotonic(), poll_interval)
-            log.warning("Polling FDI failed, next attempt in %.0f s: %s", delay, error)
+            log.warning("Polling FDI failed, next attempt in %.0f s: %s", delay, error.brief)
             continue
         failures.succeeded()
         if found is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +11,14 @@ from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from airflow_provider_fdi.client.enums import ExecuteStatus
-from airflow_provider_fdi.client.errors import FdiArgumentError, FdiError, FdiNotFoundError, is_permanent
+from airflow_provider_fdi.client.errors import (
+    FdiArgumentError,
+    FdiError,
+    FdiNotFoundError,
+    compose,
+    is_permanent,
+    task_label,
+)
 from airflow_provider_fdi.client.times import time_ms
 from airflow_provider_fdi.compat import (
     AirflowFailException,
@@ -62,7 +70,7 @@ def skips_if_soft(method: F) -> F:
             FdiTriggerEventError,
         ) as error:
             if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(str(error)) from error
+                raise AirflowSkipException(str(error)) from None
             raise
 
     return cast("F", wrapper)
@@ -148,7 +156,6 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
         self._linked = False
         self._polled_once = False
         self._reached_back = False
-        self._task_name: str | None = None
         self._reported = ""
 
     @skips_if_soft
@@ -158,8 +165,8 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
             return self._poll_or_defer(context)
         try:
             return super().execute(context)
-        except AirflowSensorTimeout as error:
-            raise AirflowSensorTimeout(f"{self._missing()}. {error}") from None
+        except AirflowSensorTimeout:
+            raise self._timed_out() from None
 
     @skips_if_soft
     @fail_without_retry
@@ -210,29 +217,35 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
 
     def _time_out(self) -> NoReturn:
         if self._limit.total_seconds() < self.timeout:
-            raise FdiTimeout(f"{self._missing()}. execution_timeout={self.execution_timeout} is over.")
-        raise AirflowSensorTimeout(f"{self._missing()}. The sensor has timed out after {self.timeout:g} s.")
+            over = f"execution_timeout={self.execution_timeout} is over."
+            raise FdiTimeout.because(*self._missing(), over)
+        raise self._timed_out()
 
-    def _missing(self) -> str:
-        """What has not happened yet, and what was reported instead."""
+    def _timed_out(self) -> AirflowSensorTimeout:
+        over = f"The sensor has timed out after {self.timeout:g} s."
+        return AirflowSensorTimeout(compose(*self._missing(), over, anchor=FdiTimeout.__name__))
+
+    def _missing(self) -> tuple[str, str]:
+        """What has not happened yet; the task, and what was reported instead."""
         # Not computed here: that takes requests, which may be what failed.
         wait: Wait | None = self.__dict__.get("_wait")
         if wait is not None and not wait.in_log:
-            missing = "it never ends by itself, and is not executing"
+            missing = "The task, which never ends by itself, is not executing."
         elif self.fdi_run_id is not None:
-            missing = f"run {self.fdi_run_id} is not over"
+            missing = f"Run {self.fdi_run_id} is not over."
         elif self.completed_after is not None:
-            missing = f"no run that counts has ended at or after {self.completed_after}"
+            missing = f"No run that counts has ended at or after {self.completed_after}."
         else:
-            missing = "no run that counts has ended"
-        reported = f"; {self._reported}" if self._reported else ""
-        return f"FDI task {self.fdi_task_id or self.fdi_task_name}: {missing}{reported}"
+            missing = "No run that counts has ended."
+        task_id = wait.fdi_task_id if wait is not None else self.fdi_task_id or ""
+        task = task_label(task_id, self._task_names.get(task_id) or self.fdi_task_name)
+        return missing, f"{task}{f': {self._reported}' if self._reported else ''}."
 
     def _log_progress(self, reported: str) -> None:
         """Log what is waited for and what was reported instead, whenever that has changed."""
         if reported != self._reported:
             self._reported = reported
-            self.log.info("%s", self._missing())
+            self.log.info("%s %s", *self._missing())
 
     @cached_property
     def _failures(self) -> PollFailures:
@@ -253,7 +266,7 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
         if not self._polled_once and is_permanent(error) and not isinstance(error, FdiNotFoundError):
             raise error
         pause = self._failures.failed(error, time.monotonic(), self.poke_interval)
-        self.log.warning("Polling FDI failed, the sensor goes on: %s", error)
+        self.log.warning("Polling FDI failed, the sensor goes on: %s", error.brief)
         return pause
 
     def _poll(self, context: Context) -> PokeReturnValue:
@@ -289,9 +302,11 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
             return False
         self._reached_back = True
         try:
-            monitors = self.hook.get_conn().list_task_monitors(task_name=self._task_name)
+            monitors = self.hook.get_conn().list_task_monitors(
+                task_name=self._task_names.get(wait.fdi_task_id)
+            )
         except FdiError as error:
-            self.log.info("A run that began before %s would be missed: %s", wait.begin_time, error)
+            self.log.info("A run that began before %s would be missed: %s", wait.begin_time, error.brief)
             return False
         began = [m.last_execute_time for m in monitors if m.task_id == wait.fdi_task_id]
         # Now, at the latest: a run that begins from now on may still end long before ``completed_after``.
@@ -320,9 +335,10 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
         task, _ = task_state(client, task_id)
         if task is None:
             task = client.get_task(task_id)
+        if task.task_name:
+            self._task_names[task_id] = task.task_name
         if never_ends(task):
             return TaskHealthy(task_id, failures)
-        self._task_name = task.task_name
         statuses = tuple(dict.fromkeys((*targets, *failures)))
         return RunCompleted(task_id, statuses, completed_after)
 
@@ -339,24 +355,41 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
 
         :raises FdiRunFailed: the run failed.
         """
-        from airflow_provider_fdi.runs.report import describe, failure_text, run_summary
+        from airflow_provider_fdi.runs.report import (
+            StepReporter,
+            clock_time,
+            describe,
+            failure_lines,
+            run_summary,
+        )
         from airflow_provider_fdi.runs.verdict import Outcome, by_time, outcome
 
         run = wait.find(snapshot.runs)
         if run is None or not wait.is_over(snapshot):
             latest = run or max(snapshot.runs, key=by_time, default=None)
-            self._log_progress(f"the latest: {describe(latest)}" if latest else "its log shows none")
+            self._log_progress(f"the latest is {describe(latest)}" if latest else "its log shows none")
             return PokeReturnValue(is_done=False)
         summary = run_summary(run, wait.fdi_task_id)
         url = self._push_links(context, wait.fdi_task_id, run.run_id)
         context["ti"].xcom_push(key="fdi_run_id", value=run.run_id)
-        self.log.info("%s", describe(run))
         self._report_to_outlets(context, summary)
         status = run.execute_status.value
         if outcome(run) is not Outcome.UNKNOWN and status in self._targets:
+            ended = clock_time(summary["end_time"])
+            self.log.info("%s of %s, ended %s", describe(run), self._label(wait.fdi_task_id), ended)
+            self.log.info("Console: %s", url)
             return PokeReturnValue(is_done=True, xcom_value=summary)
         context["ti"].xcom_push(key="fdi_run", value=summary)
-        raise FdiRunFailed(failure_text(run, wait.fdi_task_id, link=url))
+        StepReporter(self.log.log, run.run_id).report_run(run)
+        task = self._failed_label(wait.fdi_task_id)
+        raise FdiRunFailed.because(*failure_lines(run, task, link=url))
+
+    def _failed_label(self, task_id: str) -> str:
+        """The task as messages name it; its name is asked for if it is not known yet."""
+        if task_id not in self._task_names:
+            with contextlib.suppress(FdiError):
+                self._task_names[task_id] = self.hook.get_conn().get_task(task_id).task_name or ""
+        return self._label(task_id)
 
     def _judge_health(self, context: Context, task: Task | TaskMonitor | None) -> PokeReturnValue:
         """Whether a task that never ends is started and executing.
@@ -371,9 +404,10 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
         execution = task.execute_status.value if task.execute_status else None
         state = health(task, self._failure_statuses)
         if state is Health.FAILED:
-            raise FdiRunFailed(
-                f"FDI task {task.task_id} ({task.task_name}), which should run without end, is "
-                f"{task.status.value} and its execution ended as {execution}."
+            raise FdiRunFailed.because(
+                f"The task, which should run without end, ended as {execution}.",
+                f"{task_label(task.task_id, task.task_name)} is {task.status.value}.",
+                "Look at its log in the console; start it again with FdiBatchOperator once that is mended.",
             )
         if state is Health.NOT_YET:
             self._log_progress(f"it is {task.status.value}, its execution {execution}")

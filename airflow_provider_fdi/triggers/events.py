@@ -15,7 +15,7 @@ from airflow.triggers.base import TriggerEvent
 from airflow_provider_fdi.client.backoff import Backoff
 from airflow_provider_fdi.client.enums import ExecuteStatus
 from airflow_provider_fdi.client.errors import FdiError
-from airflow_provider_fdi.client.names import existing_task_named
+from airflow_provider_fdi.client.names import no_task_named, only_task_named
 from airflow_provider_fdi.clock import now_ms
 from airflow_provider_fdi.compat import BaseEventTrigger, asset_state_accessors
 from airflow_provider_fdi.constants import AIRFLOW_RUNS_KEY
@@ -48,8 +48,9 @@ class FdiRunEventTrigger(BaseEventTrigger):
 
     Whoever started the run: FDI's own schedule, a person in the console, an API call. The payload is the run
     record (see :class:`.FdiRunTaskOperator`): ``fdi_task_id``, ``fdi_run_id``, ``status``, ``rows``,
-    ``dirty_rows``, ``bytes``, ``dispatch_time``, ``start_time``, ``end_time`` (ms since the epoch),
-    ``duration_ms``, ``remarks``.
+    ``dirty_rows``, ``bytes``, ``dispatch_time``, ``start_time``, ``end_time`` (ms since the epoch), the same
+    as ISO 8601 text (``dispatch_time_iso``, ``start_time_iso``, ``end_time_iso``), ``duration_ms``,
+    ``remarks``.
 
     On Airflow >= 3.3 the reported runs are kept in the state store of the asset: a run that ends while no
     triggerer is up is reported by the next one, and no run twice. Before 3.3 the trigger reports only runs
@@ -161,7 +162,8 @@ class FdiRunEventTrigger(BaseEventTrigger):
             failures = 1 if lasted > MAX_PAUSE else failures + 1
             backoff = Backoff(base=max(self.poll_interval, 1.0), cap=MAX_PAUSE, jitter=0.5)
             pause = backoff.delay(failures)
-            log.warning("FDI task %s: next attempt in %.0f s: %s", task_id or task_name, pause, reason)
+            words = reason.brief if isinstance(reason, FdiError) else reason
+            log.warning("FDI task %s: next attempt in %.0f s: %s", task_id or task_name, pause, words)
             await asyncio.sleep(pause)
 
     async def _endpoint(self) -> tuple[str, str | None, str | None]:
@@ -302,7 +304,10 @@ def _texts(value: str | Iterable[str] | None) -> list[str]:
 
 
 def _id_of(client: FdiClient, task_name: str) -> str:
-    return existing_task_named(task_name, client.list_tasks(name=task_name)).task_id
+    task = only_task_named(task_name, client.list_tasks(name=task_name))
+    if task is None:
+        raise no_task_named(task_name, client.list_tasks())
+    return task.task_id
 
 
 def _first_snapshot(client: FdiClient, task_id: str) -> Snapshot:

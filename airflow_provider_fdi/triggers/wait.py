@@ -171,7 +171,8 @@ class FdiWaitTrigger(BaseTrigger):
                 await self._terminate()
             outcome = {"status": TIMEOUT}
         except FdiError as error:
-            outcome = {"status": ERROR, "message": str(error), "final": is_permanent(error)}
+            completed = self._completed(error)
+            outcome = {"status": ERROR, "message": str(completed), "final": is_permanent(error)}
         finally:
             if self.terminate_on_kill:
                 _preparation.end()
@@ -199,13 +200,18 @@ class FdiWaitTrigger(BaseTrigger):
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
         if self._steps is None:
-            self._steps = StepReporter(self.log.info, (self.record or {}).get("run_id"))
+            self._steps = StepReporter(self.log.log, (self.record or {}).get("run_id"))
         # The poller calls from a context of its own; these lines belong in the log of this task.
         self._context.run(self._steps.on_snapshot, snapshot)
 
     def on_failure(self, error: FdiError) -> None:
         words = "Polling FDI failed, trying again for up to %g s: %s"
-        self._context.run(self.log.warning, words, self.poll_failure_timeout, error)
+        self._context.run(self.log.warning, words, self.poll_failure_timeout, error.brief)
+
+    def _completed(self, error: FdiError) -> FdiError:
+        """The error with the names of the task and the connection."""
+        name = error.task_name or (self.record or {}).get("fdi_task_name")
+        return error.replace(task_name=name, connection=error.connection or self.fdi_conn_id)
 
     async def on_kill(self) -> None:
         """Terminate our run because a user ended the task (Airflow >= 3.3).
@@ -239,6 +245,6 @@ class FdiWaitTrigger(BaseTrigger):
                 await asyncio.sleep(min(error.retry_after or 1.0, MAX_RETRY_AFTER))
                 run_id = await asyncio.to_thread(terminate_own_run, client, record)
         except FdiError as error:
-            self.log.error("The run could not be terminated, it may go on: %s", error)
+            self.log.error("The run could not be terminated, it may go on: %s", error.brief)
             return
         self.log.info("Terminated run %s" if run_id else "No run of ours to terminate%s", run_id or "")

@@ -21,6 +21,7 @@ from airflow_provider_fdi.client.errors import (
     FdiResponseError,
     FdiServerError,
     FdiThrottledError,
+    is_permanent,
 )
 from airflow_provider_fdi.client.models import BatchItem, BatchResult
 from airflow_provider_fdi.client.responses import error_from_response, parse_error_body
@@ -142,6 +143,75 @@ def test_whether_a_write_may_have_been_carried_out(status: int, code: str, ambig
     assert error.ambiguous is ambiguous
 
 
+def answered(status: int, code: str, message: str = "words", **options: Any) -> FdiResponseError:
+    body = json.dumps({"error_code": code, "error_msg": message}).encode()
+    given: dict[str, Any] = {"operation": "get_task", "ids": {}, "attempts": 1, "headers": {}} | options
+    return error_from_response(status=status, body=body, **given)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "permanent"),
+    [
+        *[(400, f"FDI.{n}", True) for n in (3002, 3021, 3022, 3033, 3035, 3037, 3039, 3043, 3048)],
+        *[(400, f"FDI.{n}", True) for n in (3149, 3150)],
+        *[(400, f"FDI.{n}", False) for n in (3016, 3019, 3020, 3023, 3026, 3027, 3028)],
+        *[(404, f"FDI.{n}", True) for n in (3081, 3083, 3101, 3180)],
+        *[(500, f"FDI.{n}", False) for n in (3018, 9999)],
+        (500, "ROMA.00110002", True),
+        (404, "ROMA.00110006", True),
+        (400, "SCB.00000000", True),
+        (404, "APIG.0101", True),
+        (401, "APIGW.0301", True),
+        (403, "APIGW.0302", True),
+        (429, "APIGW.0308", False),
+        (413, "APIGW.0201", True),
+        (504, "APIGW.0201", False),
+        (503, "APIGW.0613", False),
+        (302, "", True),
+        (408, "", False),
+        (409, "", False),
+        (500, "", False),
+    ],
+)
+def test_whether_a_retry_can_help(status: int, code: str, permanent: bool) -> None:
+    assert is_permanent(answered(status, code)) is permanent
+
+
+@pytest.mark.parametrize(
+    ("code", "anchor"),
+    [
+        ("FDI.3081", "FDI.3081"),
+        ("APIGW.0101", "APIGW.0101"),
+        ("APIG.0101", "APIGW.0101"),
+        ("APIG.1002", "APIGW.1002"),
+        ("FDI.4711", "FdiNotFoundError"),
+        ("", "FdiNotFoundError"),
+    ],
+)
+def test_a_message_ends_with_where_it_is_explained(code: str, anchor: str) -> None:
+    assert str(answered(404, code)).endswith(f"\nSee docs/troubleshooting.md#{anchor}")
+
+
+@pytest.mark.parametrize("length", [10, 80, 500])
+def test_the_first_line_is_the_reason_in_at_most_80_characters(length: int) -> None:
+    words = " ".join(["word"] * (length // 5))
+    first, *rest = str(answered(400, "FDI.3002", words)).splitlines()
+    assert len(first) <= 80
+    assert first.startswith("word word")
+    assert f"{words} (FDI.3002, HTTP 400)." in f"{first} {rest[0]}"
+
+
+def test_name_connection_and_ids_follow_the_reason() -> None:
+    error = answered(400, "FDI.3039", ids={"task_id": "t1", "run_id": "r1"}, headers={"X-Request-Id": "q1"})
+    assert str(error.replace(task_name="orders", connection="fdi_prod")).splitlines() == [
+        "words (FDI.3039, HTTP 400).",
+        "FDI task orders (t1).",
+        "Check project_id of connection 'fdi_prod': it must be that of the credentials and of the region.",
+        "get_task, run_id=r1, request id q1",
+        "See docs/troubleshooting.md#FDI.3039",
+    ]
+
+
 def test_server_time_is_the_date_in_milliseconds() -> None:
     error = error_from_response(
         operation="op",
@@ -187,17 +257,19 @@ def test_every_error_pickles_with_all_it_knows() -> None:
 def test_a_changed_copy_leaves_the_error_as_it_is() -> None:
     error = FdiServerError("m", operation="o", status=503)
     error.__cause__ = OSError("x")
+    shown = str(error)
 
     twin = error.replace(attempts=2)
 
     assert (twin.attempts, error.attempts) == (2, 0)
-    assert (type(twin), str(twin), twin.status) == (FdiServerError, "m", 503)
+    assert (type(twin), str(twin), twin.status) == (FdiServerError, shown, 503)
     assert twin.__cause__ is error.__cause__
 
 
 def test_a_refused_argument_names_field_value_and_rule() -> None:
     error = FdiArgumentError("task_name", "x", "must be longer", owner="Backoff")
-    assert str(error) == "Backoff: task_name='x': must be longer"
+    assert error.reason == "Backoff: task_name='x': must be longer"
+    assert str(error).splitlines() == [error.reason, "See docs/troubleshooting.md#FdiArgumentError"]
     assert isinstance(error, ValueError)
     assert not isinstance(error, FdiResponseError)
     assert (error.field, error.value, error.rule) == ("task_name", "'x'", "must be longer")
@@ -206,7 +278,7 @@ def test_a_refused_argument_names_field_value_and_rule() -> None:
 
 def test_a_refused_argument_can_hide_its_value() -> None:
     error = FdiArgumentError("password", HIDDEN, "must be longer")
-    assert (str(error), error.value) == ("password: must be longer", "")
+    assert (error.reason, error.value) == ("password: must be longer", "")
 
 
 def test_the_refusal_of_a_long_value_stays_short() -> None:

@@ -175,7 +175,7 @@ def check(
         for secret in secrets:
             assert secret not in text
         assert len(str(error)) < 1200
-        assert str(error).isprintable(), str(error)
+        assert all(line.isprintable() for line in str(error).split("\n")), str(error)
         again = pickle.loads(pickle.dumps(error))
         assert (type(again), str(again), again.ambiguous) == (type(error), str(error), error.ambiguous)
 

@@ -66,9 +66,8 @@ def test_without_the_official_sdk_its_extra_is_named(
     hook = connect(monkeypatch, fdi_emulator.connection("sdk"))
     with pytest.raises(FdiConnectionSettingError) as caught:
         hook.get_conn()
-    assert str(caught.value) == (
-        "Connection 'fdi_default': auth_type='sdk': the extra 'sdk' of airflow-provider-fdi is needed"
-        " (huaweicloudsdkcore)"
+    assert caught.value.reason == (
+        "auth_type='sdk': the extra 'sdk' of airflow-provider-fdi is needed (huaweicloudsdkcore)"
     )
 
 
@@ -97,7 +96,8 @@ def test_instance_that_is_set_nowhere(
     hook = connect(monkeypatch, without(fdi_emulator.connection(auth_type), field))
     with pytest.raises(FdiConnectionSettingError) as caught:
         hook.get_conn()
-    assert f"Connection 'fdi_default': {field}=None: is not set: give it" in str(caught.value)
+    assert caught.value.reason.startswith(f"{field}=None: is not set: give it")
+    assert "connection 'fdi_default'" in str(caught.value)
     assert fdi_emulator.journal() == []
 
 
@@ -105,7 +105,9 @@ def test_ca_file_that_is_not_there_is_named(
     fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hook = connect(monkeypatch, fdi_emulator.connection(verify="/no/such/ca.pem"))
-    with pytest.raises(FdiConnectionSettingError, match=r"'fdi_default': verify='/no/such/ca\.pem': no such"):
+    with pytest.raises(
+        FdiConnectionSettingError, match=r"(?s)^verify='/no/such/ca\.pem': no such.*'fdi_default'"
+    ):
         hook.get_conn()
 
 
@@ -130,9 +132,22 @@ def test_name_that_two_tasks_have_is_refused_with_their_ids(
 ) -> None:
     fdi_emulator.switch(allow_duplicate_names=True)
     ids = [fdi_emulator.add_task("orders") for _ in range(2)]
-    with pytest.raises(FdiArgumentError, match="must name one task, but 2 have it") as caught:
+    with pytest.raises(FdiArgumentError, match=r"^fdi_task_name='orders': 2 tasks have this name") as caught:
         FdiHook().find_task("orders")
     assert all(task_id in str(caught.value) for task_id in ids)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"), [("Orders-2024", "orders-2024"), ("orders_2024", "orders-2024"), ("payments", None)]
+)
+def test_name_that_no_task_has_is_refused_with_the_one_that_is_meant(
+    wrong: str, meant: str | None, fdi_emulator: FdiEmulator, fdi_connection: str
+) -> None:
+    fdi_emulator.add_task("orders-2024")
+    with pytest.raises(FdiArgumentError) as caught:
+        FdiHook().task_named(wrong)
+    rule = f"did you mean {meant!r}? No task has this name" if meant else "no task has this name"
+    assert caught.value.reason == f"fdi_task_name={wrong!r}: {rule}"
 
 
 # Forms before Airflow 3.2

@@ -40,7 +40,7 @@ def refused(settings: Any, **row: Any) -> str:
     with pytest.raises(FdiConnectionSettingError) as caught:
         settings(**row)
     words = str(caught.value)
-    assert words.startswith("Connection 'fdi_test': ")
+    assert "It is a setting of connection 'fdi_test'." in words.splitlines()
     assert SECRET not in words + repr(caught.value)
     return words
 
@@ -212,7 +212,7 @@ def test_extra_that_is_no_object(text: str, words: str, settings: Any) -> None:
     class Row:
         conn_id, host, schema, port, login, password, extra = "fdi_test", "h", None, None, None, SECRET, text
 
-    with pytest.raises(FdiConnectionSettingError, match="Connection 'fdi_test'") as caught:
+    with pytest.raises(FdiConnectionSettingError, match="connection 'fdi_test'") as caught:
         read_settings(Row())  # type: ignore[arg-type]
     assert words in str(caught.value)
 

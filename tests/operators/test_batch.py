@@ -124,7 +124,7 @@ def test_a_failure_of_a_task_given_by_name_includes_the_name(stand_in: StandIn) 
     name = stand_in.tasks[task_id]["task_name"]
     failure = {"task_id": task_id, "error_code": "FDI.3083", "error_msg": "No scheduled plan."}
     stand_in.script("BatchStartOrStopTasks", Answer(body={"success": [], "failure": [failure]}))
-    words = rf"{task_id} \({name}\): FDI\.3083 No scheduled plan\. Create a schedule"
+    words = rf"(?s): No scheduled plan \(FDI\.3083\)\.\n{name} \({task_id}\)\nCreate a schedule"
     with pytest.raises(FdiBatchFailed, match=words):
         make(fdi_task_names=[name]).execute(context(Store()))
 
@@ -134,9 +134,24 @@ def test_a_name_that_no_task_has_exactly_is_refused_before_anything_is_started(
     stand_in: StandIn, count: int
 ) -> None:
     names = [stand_in.tasks[task_id]["task_name"] for task_id in add_tasks(stand_in, count)]
-    with pytest.raises(AirflowFailException, match=r"batch-0'.*no task has exactly this name"):
+    with pytest.raises(AirflowFailException, match=r"^fdi_task_name='batch-0': .*o task has this name"):
         make(fdi_task_names=[*names, "batch-0"]).execute(context(Store()))
     assert stand_in.writes == []
+
+
+def test_all_names_that_no_task_has_are_listed_with_those_that_are_meant(stand_in: StandIn) -> None:
+    add_tasks(stand_in, 5)
+    with pytest.raises(AirflowFailException) as caught:
+        make(fdi_task_names=["batch-00", "Batch-01", "batch_02", "nothing-like-it", "batch-03"]).execute(
+            context(Store())
+        )
+    text = str(caught.value)
+    names = "'Batch-01', 'batch_02', 'nothing-like-it'"
+    assert text.startswith(f"fdi_task_names: no task has these 3 of 5 names: {names}\n")
+    assert "\nDid you mean 'batch-01' instead of 'Batch-01'?\n" in text
+    assert text.count("Did you mean") == 2
+    assert "authorization" in text
+    assert "connection 'fdi_default'" in text
 
 
 # --- what counts as a failure -------------------------------------------------------------------------------
@@ -147,10 +162,12 @@ def test_a_bad_id_fails_the_batch_by_name_with_its_code_and_message(stand_in: St
     given = context(Store())
     with pytest.raises(FdiBatchFailed) as caught:
         make([*ids, MISSING]).execute(given)
-    assert str(caught.value) == (
-        "start: 1 of 25 FDI tasks failed:\n  no-such-task: FDI.3021 The task does not exist."
-        " Check the task ids, and that they belong to this instance."
-    )
+    assert str(caught.value).splitlines()[:3] == [
+        "1 of 25 tasks could not be started: The task does not exist (FDI.3021).",
+        "no-such-task",
+        "Check the task ids and the instance.",
+    ]
+    assert str(caught.value).endswith("\nSee docs/troubleshooting.md#FDI.3021")
     result = given["ti"].xcoms["fdi_batch"]
     assert result["succeeded"] == ids
     assert result["failed"] == [
@@ -160,6 +177,35 @@ def test_a_bad_id_fails_the_batch_by_name_with_its_code_and_message(stand_in: St
             "error_code": "FDI.3021",
             "error_msg": "The task does not exist.",
         }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "permanent"), [("FDI.3021", True), ("FDI.3083", True), ("FDI.3019", False), ("FDI.4711", False)]
+)
+def test_a_batch_that_no_retry_can_mend_is_not_retried(stand_in: StandIn, code: str, permanent: bool) -> None:
+    ids = add_tasks(stand_in, 2)
+    failure = [{"task_id": task_id, "error_code": code, "error_msg": "No."} for task_id in ids]
+    stand_in.script("BatchStartOrStopTasks", Answer(body={"success": [], "failure": failure}))
+    with pytest.raises(FdiBatchFailed) as caught:
+        make(ids).execute(context(Store()))
+    assert isinstance(caught.value, AirflowFailException) is permanent
+
+
+def test_a_batch_of_which_a_retry_can_mend_a_part_is_retried(stand_in: StandIn) -> None:
+    ids = add_tasks(stand_in, 2)
+    failure = [
+        {"task_id": ids[0], "error_code": "FDI.3021", "error_msg": "No such task."},
+        {"task_id": ids[1], "error_code": "FDI.3019", "error_msg": "Not now."},
+    ]
+    stand_in.script("BatchStartOrStopTasks", Answer(body={"success": [], "failure": failure}))
+    with pytest.raises(FdiBatchFailed) as caught:
+        make(ids).execute(context(Store()))
+    assert not isinstance(caught.value, AirflowFailException)
+    assert str(caught.value).splitlines()[:3] == [
+        "2 of 2 tasks could not be started.",
+        f"{ids[0]}: No such task (FDI.3021).",
+        f"{ids[1]}: Not now (FDI.3019).",
     ]
 
 
@@ -173,7 +219,7 @@ def test_a_failure_includes_the_name_of_the_task_where_the_service_does(stand_in
     }
     body = {"success_count": 0, "failure_count": 1, "success": [], "failure": [bean]}
     stand_in.script("BatchStartOrStopTasks", Answer(body=body))
-    with pytest.raises(FdiBatchFailed, match=rf"{task_id} \(batch-00\): FDI\.3019 Cannot start\."):
+    with pytest.raises(FdiBatchFailed, match=rf"Cannot start \(FDI\.3019\)\.\nbatch-00 \({task_id}\)"):
         make([task_id]).execute(context(Store()))
 
 
@@ -225,7 +271,9 @@ def test_a_refusal_for_one_missing_task_names_that_task_and_starts_the_others(st
         return flat("FDI.3021", "The task does not exist.") if missing else None
 
     stand_in.script("BatchStartOrStopTasks", *[strict] * 5)
-    with pytest.raises(FdiBatchFailed, match=rf"1 of 4 .*\n  {MISSING}: FDI\.3021 The task does not exist\."):
+    with pytest.raises(
+        FdiBatchFailed, match=rf"^1 of 4 .*The task does not exist \(FDI\.3021\)\.\n{MISSING}\n"
+    ):
         make([*ids, MISSING]).execute(context(Store()))
     assert [stand_in.tasks[task_id]["status"] for task_id in ids] == [1, 1, 1]
 
@@ -240,16 +288,16 @@ def test_a_refusal_for_one_task_without_schedule_names_that_task(stand_in: Stand
         return flat("FDI.3083", words, 404) if bare else None
 
     stand_in.script("BatchStartOrStopTasks", *[strict] * 4)
-    with pytest.raises(FdiBatchFailed, match=rf"1 of 3 .*\n  {ids[2]}: FDI\.3083 One or more "):
+    with pytest.raises(FdiBatchFailed, match=rf"(?s)^1 of 3 .*: One or more .*\(FDI\.3083\)\.\n{ids[2]}"):
         make(ids).execute(context(Store()))
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_what_no_retry_can_mend_ends_the_task_at_once(stand_in: StandIn, status: int) -> None:
     stand_in.script("BatchStartOrStopTasks", *[nested("APIGW.0301", "Not you.", status)] * 2)
-    with pytest.raises(AirflowFailException, match=r"APIGW\.0301 Not you\.") as caught:
+    with pytest.raises(AirflowFailException, match=r"^Not you \(APIGW\.0301, HTTP") as caught:
         make(add_tasks(stand_in, 1)).execute(context(Store()))
-    assert isinstance(caught.value.__cause__, FdiError)
+    assert isinstance(caught.value.__context__, FdiError)
 
 
 def test_an_error_of_the_service_passes_through_so_that_retries_apply(stand_in: StandIn) -> None:
@@ -282,7 +330,9 @@ def test_a_retry_sends_only_the_id_that_failed(stand_in: StandIn, store: Callabl
 def test_a_retry_that_fails_again_names_only_what_is_left_of_the_whole(stand_in: StandIn) -> None:
     ids, store = add_tasks(stand_in, 2), Store()
     for try_number in (1, 2, 3):
-        with pytest.raises(FdiBatchFailed, match=rf"1 of 3 FDI tasks failed:\n  {MISSING}: FDI\.3021"):
+        with pytest.raises(
+            FdiBatchFailed, match=rf"(?s)^1 of 3 tasks could not be started: .*FDI\.3021\)\.\n{MISSING}\n"
+        ):
             make([*ids, MISSING]).execute(context(store, try_number))
     assert [ids_sent(request) for request in stand_in.writes] == [[*ids, MISSING], [MISSING], [MISSING]]
 
@@ -400,7 +450,7 @@ def test_a_deferred_batch_with_a_bad_id_fails_when_the_others_are_started(
 
 def test_a_deferred_batch_whose_time_is_over_says_so(stand_in: StandIn) -> None:
     operator = make(add_tasks(stand_in, 1), execution_timeout=dt.timedelta(seconds=5))
-    with pytest.raises(FdiTimeout, match=r"RUNNING.*execution_timeout=0:00:05"):
+    with pytest.raises(FdiTimeout, match=r"Not all tasks are started.*execution_timeout is over \(0:00:05\)"):
         operator.execute_complete(context(Store()), event={"status": "timeout", "record": None})
 
 
@@ -467,7 +517,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"ids": 7}, "fdi_task_ids=7: must be a list"),
     ({"ids": "['a"}, "fdi_task_ids=.*: is not a list"),
     ({"ids": ["a/b"]}, "fdi_task_ids='a/b': must not contain '/'"),
-    ({"ids": ["x" * 65]}, "fdi_task_ids='x+': must have at most 64"),
+    ({"ids": ["x" * 65]}, "fdi_task_ids='x+…': must have at most 64"),
     ({"fdi_task_names": "None"}, r"fdi_task_names\[0\]='None': is what a template"),
     ({"fdi_task_names": []}, r"fdi_task_names=\[\]: must not be empty"),
     ({"on_partial_failure": "ignore"}, "on_partial_failure='ignore': must be one of fail, warn"),

@@ -133,7 +133,7 @@ def test_a_create_that_returns_no_id_has_the_one_of_the_initialisation(
 @pytest.mark.parametrize("shape", [flat, nested])
 def test_a_refusal_is_quoted_and_nothing_follows_it(stand_in: StandIn, operation: str, shape: Any) -> None:
     stand_in.script(operation, shape("FDI.3150", "The task list is empty."))
-    with pytest.raises(AirflowFailException, match=r"FDI\.3150 The task list is empty\."):
+    with pytest.raises(AirflowFailException, match=r"^The task list is empty \(FDI\.3150, HTTP 400\)"):
         make(table_mappings=MAPPINGS).execute(context(Store()))
     assert stand_in.written[-1] == operation
     assert stand_in.tasks == {}

@@ -204,6 +204,8 @@ def test_a_deferred_task_logs_each_step_once_and_the_outcome_in_the_worker(
     in_worker = task_log()
     assert _steps_once([*before, *in_worker])
     assert len([line for line in in_worker if "SUCCESS: 5 rows" in line]) == 1
+    for announced in ("Run ", "Console: "):
+        assert len([line for line in [*before, *in_worker] if announced in line]) == 1
 
 
 def _steps_once(lines: list[str]) -> bool:

@@ -72,7 +72,9 @@ def test_started_task_is_refused_in_the_service_s_words(task: str, fdi_emulator:
     body = {"error_code": "FDI.3023", "error_msg": "The task is running."}
     fdi_emulator.fault("status", method="PUT", status=400, body=body)
     fdi_emulator.fault("status", method="POST", status=400, body=body)
-    with pytest.raises(FdiConflictError, match=r"FDI\.3023 The task is running\. .* Stop the task"):
+    with pytest.raises(
+        FdiConflictError, match=r"^The task is running \(FDI\.3023, HTTP 400\)\.\nStop the task"
+    ):
         reset(task).execute(context())
 
 

@@ -88,9 +88,27 @@ def test_both_modes_return_and_push_the_same(fdi_emulator: FdiEmulator, fdi_conn
         # What differs between any two runs: ids, and when.
         for mine, name in ((task_id, "the task"), (record["fdi_run_id"], "the run")):
             reported = reported.replace(mine, name)
-        seen.append(re.sub(r"(_time|duration_ms)\": \d+", r'\1": "some"', reported))
+        seen.append(re.sub(r"(_time|duration_ms|_iso)\": (\d+|\"[^\"]+\")", r'\1": "some"', reported))
     assert seen[0] == seen[1]
-    assert all(name in seen[0] for name in ("returned", "fdi_run", "fdi_task_link", "fdi_run_link"))
+    assert all(f'"{name}"' in seen[0] for name in ("returned", "fdi_run_id", "fdi_task_link", "fdi_run_link"))
+
+
+def test_the_record_of_a_run_that_succeeded_is_not_pushed_twice(
+    fdi_emulator: FdiEmulator, fdi_connection: str
+) -> None:
+    given = context(Store())
+    carry_out({"fdi_task_id": fdi_emulator.add_task(script={"rows": 12})}, given)
+    assert "fdi_run" not in given["ti"].xcoms
+
+
+def test_the_record_has_its_times_as_numbers_and_as_text(
+    fdi_emulator: FdiEmulator, fdi_connection: str
+) -> None:
+    record = carry_out({"fdi_task_id": fdi_emulator.add_task(script={"rows": 12})}, context(Store()))
+    for name in ("dispatch_time", "start_time", "end_time"):
+        told = dt.datetime.fromisoformat(record[f"{name}_iso"])
+        assert told.utcoffset() == dt.timedelta(0)
+        assert round(told.timestamp() * 1000) == record[name]
 
 
 @MODES
@@ -117,8 +135,8 @@ def test_a_failed_run_fails_the_task_with_the_service_s_words(
 @pytest.mark.parametrize(
     ("gate", "message"),
     [
-        ({"min_rows": 13}, "rows: 12, required: min_rows=13"),
-        ({"max_dirty_rows": 0}, "dirty rows: 1, allowed: max_dirty_rows=0"),
+        ({"min_rows": 13}, r"^Rows: 12, required 13\.\n"),
+        ({"max_dirty_rows": 0}, r"^Dirty rows: 1, allowed 0\.\n"),
     ],
 )
 def test_the_data_gate_fails_a_run_that_succeeded(
@@ -134,7 +152,7 @@ def test_skip_if_empty_skips_what_comes_after(
     fdi_emulator: FdiEmulator, fdi_connection: str, deferrable: bool
 ) -> None:
     task_id = fdi_emulator.add_task(script={"rows": 0})
-    with pytest.raises(AirflowSkipException, match="no rows"):
+    with pytest.raises(AirflowSkipException, match="No rows"):
         carry_out({"fdi_task_id": task_id, "deferrable": deferrable, "skip_if_empty": True}, context(Store()))
 
 
@@ -159,7 +177,9 @@ def busy(fdi_emulator: FdiEmulator, fdi_connection: str) -> str:
 
 def test_if_running_fail_names_the_run(fdi_emulator: FdiEmulator, busy: str) -> None:
     (run,) = fdi_emulator.runs_started(busy)
-    with pytest.raises(FdiTaskBusy, match=rf"{run['run_id']}.*if_running='fail'"):
+    with pytest.raises(
+        FdiTaskBusy, match=rf"(?s)^Another run is in progress, and if_running='fail'\..*{run['run_id']}"
+    ):
         make(busy, if_running="fail").execute(context(Store()))
 
 
@@ -206,8 +226,8 @@ def test_execution_timeout_ends_our_run_and_the_deferred_task(
     }
     began = time.monotonic()
     # On Airflow 2 the trigger has done so already.
-    ended = r"No run of ours was in progress" if ON_AIRFLOW_2 else r"Run .* was terminated"
-    with pytest.raises(FdiTimeout, match=rf"0:00:01 is over\. {ended}"):
+    ended = "no run of ours was in progress" if ON_AIRFLOW_2 else "run .* was terminated"
+    with pytest.raises(FdiTimeout, match=rf"^execution_timeout=0:00:01 is over\.\nFDI task .*: {ended}"):
         carry_out(arguments, context(Store()))
     assert time.monotonic() - began < 10
     assert fdi_emulator.journal_counts().get("StopTask") == 1
@@ -234,13 +254,13 @@ def test_what_no_retry_can_mend_ends_the_task_at_once(
 ) -> None:
     task_id = stand_in.add_task("nightly")
     stand_in.script("RunTask", *[flat("APIGW.0301", "Not you.", status)] * 2)
-    with pytest.raises(AirflowFailException, match=r"Not you\."):
+    with pytest.raises(AirflowFailException, match=r"^Not you \("):
         make(task_id, deferrable=deferrable).execute(context(Store()))
 
 
 @MODES
 def test_a_task_that_is_not_there_ends_the_task_at_once(stand_in: StandIn, deferrable: bool) -> None:
-    with pytest.raises(AirflowFailException, match=r"FDI\.3180 This task is not in the project\."):
+    with pytest.raises(AirflowFailException, match=r"^This task is not in the project \(FDI\.3180"):
         make("elsewhere", deferrable=deferrable).execute(context(Store()))
     assert stand_in.writes == []
 

@@ -140,14 +140,16 @@ def test_a_refusal_is_quoted_and_ends_the_task_at_once(
     stand_in: StandIn, fdi_task: str, shape: Callable[..., Answer]
 ) -> None:
     stand_in.script("CreateDispatches", shape("FDI.3149", "The task ID is empty."))
-    with pytest.raises(AirflowFailException, match=r"FDI\.3149 The task ID is empty\. \[HTTP 400") as caught:
+    with pytest.raises(
+        AirflowFailException, match=r"^The task ID is empty \(FDI\.3149, HTTP 400\)"
+    ) as caught:
         make(fdi_task, cron="@daily").execute(context(Store()))
-    assert isinstance(caught.value.__cause__, FdiError)
+    assert isinstance(caught.value.__context__, FdiError)
     assert len(stand_in.writes) == 1
 
 
 def test_a_task_that_is_not_there_ends_the_task_at_once(stand_in: StandIn) -> None:
-    with pytest.raises(AirflowFailException, match=r"FDI\.3180 This task is not in the project\."):
+    with pytest.raises(AirflowFailException, match=r"^This task is not in the project \(FDI\.3180"):
         make("elsewhere", cron="@daily").execute(context(Store()))
     assert stand_in.writes == []
 
@@ -228,7 +230,9 @@ def test_reuse_leaves_a_schedule_that_differs_as_it_is(stand_in: StandIn, fdi_ta
 
 
 def test_fail_names_the_schedule_and_the_way_out(stand_in: StandIn, fdi_task: str, daily: str) -> None:
-    with pytest.raises(FdiAlreadyExists, match=rf"{fdi_task}.*{daily}.*'update' or 'reuse'"):
+    with pytest.raises(
+        FdiAlreadyExists, match=rf"(?s)^The task has a schedule.*{fdi_task}.*'update' or 'reuse'.*{daily}"
+    ):
         make(fdi_task, cron="@hourly", if_exists="fail").execute(context(Store()))
     assert stand_in.writes == []
 

@@ -96,7 +96,9 @@ def test_json_text_is_sent_as_it_is(task: str, fdi_emulator: FdiEmulator) -> Non
 
 def test_started_task_is_refused(task: str, fdi_emulator: FdiEmulator) -> None:
     fdi_emulator.start_task(task)
-    with pytest.raises(FdiTaskBusy, match=r"is started; FDI can update it only .* set stop_first=True"):
+    with pytest.raises(
+        FdiTaskBusy, match=r"(?s)^The task is started, and FDI can update it only .* set stop_first=True"
+    ):
         update(task, restart=True).execute(context())
     assert started(fdi_emulator, task)
 
@@ -158,7 +160,7 @@ def test_cleared_task_does_not_start_what_an_earlier_chain_stopped(
 def test_refused_change_leaves_the_task_started(task: str, fdi_emulator: FdiEmulator) -> None:
     fdi_emulator.start_task(task)
     fdi_emulator.fault("status", method="PUT", status=400, body={"error_code": "FDI.3030", "error_msg": "no"})
-    with pytest.raises(AirflowFailException, match=r"FDI\.3030 no"):
+    with pytest.raises(AirflowFailException, match=r"^no \(FDI\.3030"):
         update(task, stop_first=True, restart=True).execute(context(Store()))
     assert started(fdi_emulator, task)
 
@@ -198,10 +200,10 @@ def test_start_that_fails_is_said_and_a_retry_starts_it(
     with monkeypatch.context() as patched:
 
         def fail(*args: Any, **kwargs: Any) -> None:
-            raise FdiConnectionError("start_tasks: no answer")
+            raise FdiConnectionError("No answer.")
 
         patched.setattr(type(operator.client), "start_tasks", fail)
-        with pytest.raises(FdiBatchFailed, match="updated, but not started again: start_tasks: no answer"):
+        with pytest.raises(FdiBatchFailed, match=r"^The task was updated, but is left stopped: No answer."):
             operator.execute(context(store))
     update(task, stop_first=True, restart=True).execute(context(store, try_number=2))
     assert started(fdi_emulator, task)

@@ -99,7 +99,7 @@ def test_a_kill_leaves_the_run_alone_that_is_waited_for(emulator: FdiEmulator, t
     assert terminations(emulator) == 0
     emulator.script(task, duration_ms=10)
     emulator.release(task)
-    with pytest.raises(FdiStartError, match="nothing was started: Airflow has ended this try"):
+    with pytest.raises(FdiStartError, match=r"^Nothing was started: Airflow has ended this try"):
         trial.result()
     assert emulator.runs_started(task, "manual") == []
 
@@ -145,7 +145,9 @@ def test_a_kill_that_takes_too_long_says_so(
     monkeypatch.setattr(attempts.operator.log, "error", lambda text, *args: said.append(text % args))  # type: ignore[union-attr]
     kill_by_user(attempts)
 
-    assert said == [f"Terminating the run of FDI task {task} takes longer than 0.05 s; it may go on"]
+    assert said == [
+        f"Terminating the run of FDI task daily-load ({task}) takes longer than 0.05 s; it may go on"
+    ]
     emulator.release(task)
     trial.result()
 
@@ -273,7 +275,7 @@ def test_a_try_that_nobody_wanted_ended_leaves_its_run_going_and_says_so(
     kill_by_user(attempts, state)
 
     assert terminations(emulator) == 0
-    assert said[0].startswith(f"Run {attempts.xcoms['fdi_run_id']} of FDI task {task} goes on: ")
+    assert said[0].startswith(f"Run {attempts.xcoms['fdi_run_id']} of FDI task daily-load ({task}) goes on: ")
     assert "To end it, use FdiTerminateRunOperator or the console" in said[0]
     emulator.release(task)
     assert trial.result()["status"] == "SUCCESS"
@@ -526,7 +528,7 @@ def test_a_timeout_while_deferred_terminates_the_run_and_fails_the_task(
     attempts = Tries(task, "deferrable", execution_timeout=timedelta(seconds=1))
 
     # On Airflow 2 the trigger has done so already.
-    with pytest.raises(FdiTimeout, match="No run of ours was" if ON_AIRFLOW_2 else "was terminated"):
+    with pytest.raises(FdiTimeout, match="no run of ours was" if ON_AIRFLOW_2 else "was terminated"):
         attempts.run()
     assert attempts.slices[-1].event["status"] == "timeout"
     assert status_of(emulator, task) == "CANCELLED"
@@ -543,7 +545,7 @@ def test_the_deadline_counts_from_the_start_of_the_try(emulator: FdiEmulator, ta
 def test_a_timeout_leaves_a_joined_run_alone(emulator: FdiEmulator, task: str) -> None:
     emulator.add_run(task, execute_status="RUNNING")
 
-    with pytest.raises(FdiTimeout, match="No run of ours"):
+    with pytest.raises(FdiTimeout, match="no run of ours"):
         Tries(task, "deferrable", if_running="join", execution_timeout=timedelta(seconds=0.5)).run()
     assert terminations(emulator) == 0
 
@@ -551,7 +553,7 @@ def test_a_timeout_leaves_a_joined_run_alone(emulator: FdiEmulator, task: str) -
 def test_a_timeout_leaves_the_run_alone_that_is_waited_for(emulator: FdiEmulator, task: str) -> None:
     emulator.add_run(task, execute_status="RUNNING")
 
-    with pytest.raises(FdiTimeout, match="No run of ours"):
+    with pytest.raises(FdiTimeout, match="no run of ours"):
         Tries(task, "deferrable", execution_timeout=timedelta(seconds=0.5)).run()
     assert terminations(emulator) == 0
 

@@ -125,16 +125,15 @@ def test_a_failed_run_fails_the_sensor_with_the_service_s_words(stand_in: StandI
         fdi_task, "run-1", "ERROR", NOW, NOW + 1, remarks="ORA-00942: table or view does not exist"
     )
     given = context()
-    with pytest.raises(
-        FdiRunFailed, match=rf"Run run-1 of FDI task {fdi_task} ended as ERROR.*\n.*ORA-00942"
-    ):
+    words = rf"(?s)^ORA-00942: table or view.*\nFDI task \S+ \({fdi_task}\): the run ended as ERROR.*run-1"
+    with pytest.raises(FdiRunFailed, match=words):
         make(fdi_task).execute(given)
     assert given["ti"].xcoms["fdi_run"]["status"] == "ERROR"
 
 
 def test_a_cancelled_run_fails_the_sensor(stand_in: StandIn, fdi_task: str) -> None:
     stand_in.add_run(fdi_task, "run-1", "CANCELLED", NOW, NOW + 1)
-    with pytest.raises(FdiRunFailed, match="CANCELLED"):
+    with pytest.raises(FdiRunFailed, match=r"^The run was cancelled\."):
         make(fdi_task).execute(context())
 
 
@@ -251,7 +250,7 @@ def test_a_task_that_never_ends_fails_the_sensor_when_its_execution_ended(
     stand_in: StandIn, status: str
 ) -> None:
     task_id = stand_in.add_task("stream", status=1, execute_status=status, task_type="REALTIME")
-    with pytest.raises(FdiRunFailed, match=rf"{task_id} \(stream\).*ended as {status}"):
+    with pytest.raises(FdiRunFailed, match=rf"ended as {status}\.\nFDI task stream \({task_id}\)"):
         make(task_id).execute(context())
 
 
@@ -357,17 +356,17 @@ def test_a_sensor_logs_what_there_is_whenever_that_changes(
     stand_in.add_run(fdi_task, "run-1", "RUNNING", NOW + MINUTE, None)
     for _ in range(2):
         sensor.poke(context())
-    seen = [line.split("; ")[-1] for line in lines if "no run that counts" in line]
+    seen = [line.partition("): ")[2] for line in lines if line.startswith("No run that counts")]
     assert len(seen) == 2
-    assert seen[0] == "its log shows none"
-    assert seen[1].startswith("the latest: RUNNING")
+    assert seen[0] == "its log shows none."
+    assert seen[1].startswith("the latest is RUNNING")
 
 
 def test_a_sensor_on_a_task_that_never_ends_reports_its_state(stand_in: StandIn, lines: Lines) -> None:
     task_id = stand_in.add_task("stream", status=0, execute_status="UNSTARTED", task_type="REALTIME")
     make(task_id).poke(context())
-    words = "it never ends by itself, and is not executing; it is STOPPED, its execution UNSTARTED"
-    assert lines == [f"FDI task {task_id}: {words}"]
+    task = f"FDI task stream ({task_id}): it is STOPPED, its execution UNSTARTED."
+    assert lines == [f"The task, which never ends by itself, is not executing. {task}"]
 
 
 # --- timeout ------------------------------------------------------------------------------------------------
@@ -378,9 +377,9 @@ def test_a_synchronous_sensor_that_times_out_says_what_is_missing_and_what_there
 ) -> None:
     stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW - 2 * MINUTE, NOW - MINUTE)
     missing = (
-        rf"FDI task {fdi_task}: no run that counts has ended at or after {NOW}; the latest: SUCCESS.*run-1"
+        rf"^No run that counts has ended at or after {NOW}\.\n.*{fdi_task}.*: the latest is SUCCESS.*run-1"
     )
-    with pytest.raises(AirflowSensorTimeout, match=missing + r"\)\. Sensor has timed out"):
+    with pytest.raises(AirflowSensorTimeout, match=missing + r"\)\.\nThe sensor has timed out"):
         make(fdi_task, timeout=0.05).execute(context())
 
 
@@ -537,7 +536,7 @@ def test_polls_that_fail_for_too_long_fail_the_sensor_with_the_service_s_words(
     stand_in: StandIn, fdi_task: str
 ) -> None:
     break_down(stand_in, "ListMonitorLog", 200)
-    with pytest.raises(FdiServerError, match=r"Internal error\."):
+    with pytest.raises(FdiServerError, match=r"^Internal error \("):
         make(fdi_task, poll_failure_timeout=0.05).execute(context())
 
 
@@ -548,7 +547,7 @@ def test_polls_that_fail_for_too_long_while_deferred_fail_the_sensor(
     given = context()
     deferred = deferral(make(**arguments), given)
     break_down(stand_in, "ListMonitorLog", 200)
-    with pytest.raises(FdiTriggerEventError, match=r"Internal error\."):
+    with pytest.raises(FdiTriggerEventError, match=r"^Internal error \("):
         resume(deferred, given, event_of(deferred.trigger), **arguments)
 
 
@@ -587,8 +586,8 @@ def test_a_permanent_error_ends_the_sensor_at_once(
     stand_in.script("ListMonitorLog", answer, answer)
     with pytest.raises(AirflowFailException) as caught:
         make(fdi_task, **mode).execute(context())
-    assert isinstance(caught.value.__cause__, FdiError)
-    assert answer.body.get("error_msg", "") in str(caught.value)
+    assert isinstance(caught.value.__context__, FdiError)
+    assert str(caught.value).startswith(answer.body.get("error_msg", "").rstrip("."))
 
 
 def test_a_refusal_after_polls_that_succeeded_is_absorbed(stand_in: StandIn, fdi_task: str) -> None:
@@ -607,13 +606,13 @@ def test_a_permanent_error_while_deferred_ends_the_sensor_without_a_retry(
     given = context()
     deferred = deferral(make(**arguments), given)
     stand_in.script("ListMonitorLog", *[flat("FDI.3021", "The task does not exist.", 404)] * 3)
-    with pytest.raises(AirflowFailException, match=r"The task does not exist\."):
+    with pytest.raises(AirflowFailException, match=r"^The task does not exist \(FDI\.3021"):
         resume(deferred, given, event_of(deferred.trigger), **arguments)
 
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 def test_a_task_that_is_not_there_ends_the_sensor_at_once(stand_in: StandIn, mode: dict[str, Any]) -> None:
-    with pytest.raises(AirflowFailException, match=r"FDI\.3180 This task is not in the project\."):
+    with pytest.raises(AirflowFailException, match=r"^This task is not in the project \(FDI\.3180"):
         make("elsewhere", **mode).execute(context())
 
 

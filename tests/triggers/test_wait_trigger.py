@@ -141,7 +141,7 @@ def test_polls_that_fail_for_too_long_end_the_wait_with_the_service_s_words(
     stand_in.script("ListMonitorLog", *[flat("FDI.0001", "Internal error.", 500)] * 500)
     event = event_of(make(for_completion(fdi_task), poll_failure_timeout=0.05))
     assert (event["status"], event["final"]) == ("error", False)
-    assert "Internal error." in event["message"]
+    assert event["message"].startswith("Internal error (FDI.0001, HTTP 500).\nPolls have failed for 0.05 s")
 
 
 @pytest.mark.parametrize(
