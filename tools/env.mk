@@ -42,8 +42,9 @@ $(UV_ENV)/bin/python:
 	    echo "$$recent cannot make virtual environments: it lacks the module ensurepip. Install it (Debian and" \
 	        "Ubuntu: apt-get install python3-venv), or name another: make PYTHON=/path/to/python3" >&2; exit 1; \
 	fi; \
-	echo "[env] uv $(UV_VERSION), with $$usable"; \
+	echo "[env] preparing, with $$usable"; \
 	"$$usable" -m venv --clear $(UV_ENV) && \
+	echo "[env] uv $(UV_VERSION) (18 MB)" && \
 	$(UV_ENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) || \
 	{ rm -rf $(UV_ENV); exit 1; }
 
@@ -51,6 +52,7 @@ $(UV_ENV)/bin/python:
 $(VENV)/made-for.txt: always | $(UV_ENV)/bin/python
 	@wanted="Airflow $(AIRFLOW_VERSION) [$(EXTRAS)] $(PYTHON) $$(pwd)"; \
 	if [ ! -x $(BIN)/python ] || [ "$$(cat $@ 2>/dev/null)" != "$$wanted" ]; then \
+	    echo "[env] $(VENV): creating" && \
 	    $(UV) venv --quiet --clear --seed --python "$(or $(PYTHON),$(UV_ENV)/bin/python)" $(VENV) && \
 	    $(BIN)/python -c 'import sys; sys.version_info < (3, 10) and sys.exit("$(TOO_OLD)")' && \
 	    echo "$$wanted" >$@; \
@@ -59,7 +61,7 @@ $(VENV)/made-for.txt: always | $(UV_ENV)/bin/python
 # --seed above installs pip, which `make demo` needs. compileall does what pip would do: DAG files import the
 # package again and again.
 $(VENV)/installed: $(VENV)/made-for.txt pyproject.toml $(CONSTRAINTS) tools/env.mk tools/uv.py
-	@echo "[env] $(VENV): Airflow $(AIRFLOW_VERSION) and this project [$(EXTRAS)], $$($(BIN)/python --version)"
+	@echo "[env] $(VENV): installing Airflow $(AIRFLOW_VERSION) and this project [$(EXTRAS)], $$($(BIN)/python --version)"
 	@$(UV) pip install --python $(BIN)/python $(VERSIONS) \
 	    "apache-airflow==$(AIRFLOW_VERSION)" $(INSTALLED)
 	@$(BIN)/python -m compileall -q airflow_provider_fdi

@@ -8,6 +8,7 @@ them. ``pip install`` prints what uv is doing, without the list of all packages,
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import subprocess
 import sys
@@ -100,12 +101,12 @@ def main() -> None:
     }
     command = [str(BIN / "uv"), *sys.argv[1:]]
     if sys.argv[1:3] == ["pip", "install"]:
-        try:
-            sys.exit(install(command, environ))
-        except KeyboardInterrupt:
-            sys.exit(130)
+        sys.exit(install(command, environ))
     os.execve(command[0], command, environ)
 
 
 if __name__ == "__main__":
-    main()
+    # Ctrl-C is no error of this file, whose stack trace would say so.
+    with contextlib.suppress(KeyboardInterrupt):
+        main()
+    sys.exit(130)
