@@ -49,6 +49,11 @@ except ImportError:
         conf,
     )
 
+try:
+    from airflow.sdk.definitions._internal.types import ArgNotSet
+except ImportError:
+    from airflow.utils.types import ArgNotSet  # type: ignore[attr-defined,no-redef]
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection, Context
     from airflow.triggers.base import BaseEventTrigger
@@ -62,6 +67,7 @@ __all__ = [
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",
+    "ArgNotSet",
     "Asset",
     "BaseEventTrigger",
     "BaseHook",
@@ -74,6 +80,7 @@ __all__ = [
     "async_extra",
     "conf",
     "default_deferrable",
+    "from_mapped",
     "heartbeat_timeout",
     "mask_secrets",
     "task_instance_state",
@@ -85,6 +92,11 @@ __all__ = [
 def default_deferrable() -> bool:
     """``[operators] default_deferrable``."""
     return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
+
+
+def from_mapped(operator: Any) -> bool:
+    """Whether an operator was made from a mapped one, where it runs; Airflow has no public name for it."""
+    return bool(getattr(operator, "_BaseOperator__from_mapped", False))
 
 
 def task_state_store(context: Context) -> Store | None:

@@ -29,6 +29,8 @@ MAX_PAGES = 1100
 TASK_TYPES = ("TIMING", "REALTIME")
 PERIODS = ("MIN", "HOUR", "DAY", "WEEK", "MON")
 """Units of an interval schedule."""
+IF_RUNNING = ("wait", "join", "fail", "skip")
+"""What a task does about a run in progress that is not its own."""
 OPERATION_TYPES = ("INSERT", "UPDATE", "DELETE")
 """Changes that a composite task can follow."""
 

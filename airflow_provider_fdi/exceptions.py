@@ -7,8 +7,11 @@ the sensor finds out about FDI's work is an :class:`FdiTaskFailure`: an ``Airflo
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from functools import wraps
+from types import FrameType
 from typing import Any, TypeVar, cast
 
 from airflow_provider_fdi.client.errors import (
@@ -54,6 +57,7 @@ __all__ = [
     "FdiTimeout",
     "FdiTriggerEventError",
     "fail_without_retry",
+    "in_dag_file",
     "is_permanent",
 ]
 
@@ -137,3 +141,19 @@ def fail_without_retry(method: F) -> F:
             raise completed.with_traceback(error.__traceback__) from None
 
     return cast("F", wrapper)
+
+
+def in_dag_file(error: FdiArgumentError, what: str) -> FdiArgumentError:
+    """The refusal of an argument in a DAG file, with ``what`` it belongs to, and the line that makes that.
+
+    Airflow's import errors show only the last two frames, which are not the DAG file's.
+    """
+    place = ""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.partition(".")[0] not in ("airflow", "airflow_provider_fdi"):
+            place = f", {os.path.basename(frame.f_code.co_filename)} line {frame.f_lineno}"
+            break
+        frame = frame.f_back
+    return error.replace(hint="\n".join(filter(None, (error.hint, f"In {what}{place}."))))

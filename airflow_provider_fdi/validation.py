@@ -2,8 +2,9 @@
 
 Every function takes the name of a field and its value, and returns the value in the form that is used or
 sent. Values may come as the text that a template renders them to. A refusal is an
-:class:`~airflow_provider_fdi.client.errors.FdiArgumentError` that names the field, the value and the rule.
-Answers of the service are never held against these rules.
+:class:`~airflow_provider_fdi.client.errors.FdiArgumentError`: its first line names the field, the value and
+what is wrong, in 80 characters if the field's name permits; what to do follows on the next line. Answers of
+the service are never held against these rules.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ import ast
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from airflow_provider_fdi.client.errors import FdiArgumentError
+from airflow_provider_fdi.client.enums import ExecuteStatus
+from airflow_provider_fdi.client.errors import FdiArgumentError, clean_text
 from airflow_provider_fdi.constants import OPERATION_TYPES, PERIODS, TASK_TYPES
 
 T = TypeVar("T", bound=str)
+Check = Callable[[str, object], Any]
+"""Takes the name of a field and its value; returns the value in the form that is used, or refuses it."""
 
-# Not compiled here: a DAG file that is parsed needs none of them.
-_TASK_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{2,99}"
+# Not compiled here: many DAG files need none of them.
 _TASK_TAG = r"[A-Za-z0-9_-]{4,64}"
 _CONTROL = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 
@@ -32,13 +35,107 @@ def _plain(value: object) -> object:
     return str.__str__(value) if type(value) is not str and isinstance(value, str) else value
 
 
+# Words that people write for one of the words that are allowed, where no letters tell what is meant.
+_MEANT = {
+    "start": "begin launch run enable activate resume on",
+    "stop": "end halt finish disable deactivate pause terminate off",
+    "wait": "restart rerun queue retry block",
+    "join": "attach adopt follow reuse",
+    "fail": "error raise abort",
+    "skip": "ignore pass none",
+    "reuse": "keep ignore skip pass",
+    "update": "overwrite replace upsert merge change",
+    "warn": "log ignore continue skip",
+    "timing": "batch schedule scheduled cron offline",
+    "realtime": "stream streaming cdc continuous online",
+    "min": "minute minutes minutely",
+    "hour": "hourly h",
+    "day": "daily d",
+    "week": "weekly w",
+    "mon": "month months monthly",
+    "success": "ok done succeeded completed finished",
+    "error": "fail failed failure",
+    "cancelled": "stop stopped killed aborted terminated",
+    "insert": "add create new",
+    "delete": "remove drop",
+}
+
+
+def nearest(value: object, allowed: Iterable[str]) -> str | None:
+    """The one of ``allowed`` that ``value`` is probably meant to be."""
+    if not isinstance(value, str):
+        return None
+    plain = value.strip().lower()
+    words = {word.lower(): word for word in allowed}
+    for word, known in words.items():
+        if plain in _MEANT.get(word, "").split():
+            return known
+    # Deferred: only a wrong value needs it.
+    from difflib import get_close_matches
+
+    close = get_close_matches(plain, words, n=1)
+    return words[close[0]] if close else None
+
+
+def _of(value: object, allowed: Collection[str], *, one: str = "") -> str:
+    """The rule that a value must be of ``allowed``, with the one that is probably meant."""
+    meant = nearest(value, allowed)
+    return f"must be {one}of {', '.join(allowed)}" + (f"\nDid you mean {meant!r}?" if meant else "")
+
+
 # Values of any kind
+
+
+def is_reference(value: object) -> bool:
+    """Whether Airflow renders or resolves a value, or a part of it, before the task is executed."""
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value or "{#" in value
+    if isinstance(value, Mapping):
+        return any(map(is_reference, value.values()))
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return any(map(is_reference, value))
+    # XComArg, DagParam and LiteralValue have `resolve`, as do paths; a template of Jinja has `render`.
+    return hasattr(value, "render") or (hasattr(value, "resolve") and not hasattr(value, "__fspath__"))
+
+
+def optional(check: Check) -> Check:
+    """A check that leaves None as it is."""
+    return lambda field, value: None if value is None else check(field, value)
+
+
+def if_given(check: Check) -> Check:
+    """A check that takes None and empty text for nothing."""
+    return lambda field, value: None if value is None or value == "" else check(field, value)
 
 
 def not_rendered_none(field: str, value: object) -> None:
     """Refuse what a template renders to when its XCom is empty, before it is taken for a name or an id."""
     if isinstance(value, str) and value == "None":
-        raise FdiArgumentError(field, value, "is what a template over an XCom that holds nothing renders to")
+        rule = "is what an empty XCom renders to\nThe task that it comes from returned nothing."
+        raise FdiArgumentError(field, value, rule)
+
+
+def string(field: str, value: object) -> str:
+    """Text of any length."""
+    value = _plain(value)
+    if not isinstance(value, str):
+        rule = "must be a string"
+        if hasattr(value, "output"):
+            rule = "is a task, not its result\nGive its result: the task's .output."
+        elif hasattr(value, "__fspath__"):
+            rule = "must be a string\nGive the path as text."
+        raise FdiArgumentError(field, value, rule)
+    return value
+
+
+def flag(field: str, value: object) -> bool:
+    """A truth value that is no template, because it is needed before templates are rendered."""
+    if isinstance(value, bool):
+        return value
+    rule = "must be True or False"
+    if isinstance(value, str):
+        rule += "\nIt cannot be a template or text: it is needed before templates are rendered."
+    raise FdiArgumentError(field, value, rule)
 
 
 def boolean(field: str, value: object) -> bool:
@@ -64,7 +161,7 @@ def seconds(field: str, value: object) -> float:
     """A time limit in seconds, of less than a day."""
     result = _float(value)
     if not 0 < result < 86_400:
-        raise FdiArgumentError(field, value, "must be a number of seconds, more than 0 and less than 86400")
+        raise FdiArgumentError(field, value, "must be more than 0 s, less than a day")
     return result
 
 
@@ -96,9 +193,7 @@ def count(field: str, value: object) -> int | None:
 
 def text(field: str, value: object, *, minimum: int = 1, maximum: int = 255) -> str:
     """A string of ``minimum`` to ``maximum`` characters that can be written down as UTF-8."""
-    value = _plain(value)
-    if not isinstance(value, str):
-        raise FdiArgumentError(field, value, "must be a string")
+    value = string(field, value)
     if not minimum <= len(value) <= maximum:
         rule = f"must have {minimum} to {maximum} characters, has {len(value)}"
         raise FdiArgumentError(field, value, rule)
@@ -118,7 +213,7 @@ def choice(field: str, value: object, allowed: Collection[T]) -> T:
     for one in allowed:
         if isinstance(value, str) and value == one:
             return one
-    raise FdiArgumentError(field, value, f"must be one of {', '.join(allowed)}")
+    raise FdiArgumentError(field, value, _of(value, allowed, one="one "))
 
 
 def upper_choice(field: str, value: object, allowed: Collection[T]) -> T:
@@ -127,7 +222,7 @@ def upper_choice(field: str, value: object, allowed: Collection[T]) -> T:
     for one in allowed:
         if isinstance(value, str) and value.upper() == one:
             return one
-    raise FdiArgumentError(field, value, f"must be one of {', '.join(allowed)}")
+    raise FdiArgumentError(field, value, _of(value, allowed, one="one "))
 
 
 def mapping(field: str, value: object) -> dict[str, Any]:
@@ -180,9 +275,7 @@ def id_list(field: str, value: object) -> list[str]:
     items = list(value)
     for index, item in enumerate(items):
         place = f"{field}[{index}]"
-        if not isinstance(item, str):
-            raise FdiArgumentError(place, item, "must be a text")
-        if not item.strip():
+        if not string(place, item).strip():
             raise FdiArgumentError(place, item, "must not be empty")
         not_rendered_none(place, item)
     if not items:
@@ -209,7 +302,20 @@ def operation_types(field: str, value: object) -> list[str]:
         items = value = [_plain(v) for v in value]
     if items and all(isinstance(v, str) and v.upper() in OPERATION_TYPES for v in items):
         return list(dict.fromkeys(str(v).upper() for v in items))
-    raise FdiArgumentError(field, value, f"must be a list of one to three of {', '.join(OPERATION_TYPES)}")
+    wrong = next((v for v in items or () if not (isinstance(v, str) and v.upper() in OPERATION_TYPES)), None)
+    raise FdiArgumentError(field, value, _of(wrong, OPERATION_TYPES))
+
+
+def run_statuses(field: str, value: object, *, may_be_empty: bool = False) -> tuple[str, ...]:
+    """States in which a run has ended, in the service's spelling."""
+    if may_be_empty and not isinstance(value, str) and not value:
+        return ()
+    known = [status.value for status in ExecuteStatus if status.is_terminal]
+    found = tuple(status.upper() for status in id_list(field, value))
+    for status in found:
+        if status not in known:
+            raise FdiArgumentError(field, status, _of(status, known))
+    return found
 
 
 def table_list(field: str, value: object) -> str | None:
@@ -226,16 +332,14 @@ def table_list(field: str, value: object) -> str | None:
 
 def identifier(field: str, value: object, *, maximum: int = 64) -> str:
     """An id of a task, schedule, data source, mapping, run, project or instance, unencoded."""
-    value = _plain(value)
-    if not isinstance(value, str):
-        raise FdiArgumentError(field, value, "must be a string")
+    value = string(field, value)
     not_rendered_none(field, value)
     if not value.strip():
         raise FdiArgumentError(field, value, "must not be empty")
     if len(value) > maximum:
         raise FdiArgumentError(field, value, f"must have at most {maximum} characters, has {len(value)}")
-    if any(c in value for c in "/\\?#") or re.search(_CONTROL, value):
-        raise FdiArgumentError(field, value, "must not contain '/', '\\', '?', '#' or control characters")
+    if any(c in value for c in "/\\?#") or (not value.isprintable() and re.search(_CONTROL, value)):
+        raise FdiArgumentError(field, value, "must not contain / \\ ? # or control characters")
     if not value.strip(". "):
         raise FdiArgumentError(field, value, "must not consist of dots alone")
     if value != value.strip():
@@ -264,12 +368,40 @@ def composite_task_id(field: str, value: object) -> str | None:
 
 
 def task_name(field: str, value: object) -> str:
-    """Name of a task."""
-    value = _plain(value)
-    if not isinstance(value, str) or not re.fullmatch(_TASK_NAME, value):
-        rule = "must be 3 to 100 letters, digits, '.', '_' and '-', and begin with a letter or digit"
-        raise FdiArgumentError(field, value, rule)
-    return value
+    """Name of a task that is created or renamed."""
+    name = text(field, value, minimum=3, maximum=100)
+    for character in name:
+        if not (character.isascii() and (character.isalnum() or character in "._-")):
+            rule = f"must not contain {character!r}\nAllowed are letters, digits, '.', '_' and '-'."
+            raise FdiArgumentError(field, value, rule)
+    if not name[0].isalnum():
+        raise FdiArgumentError(field, value, "must begin with a letter or digit")
+    return name
+
+
+def existing_name(field: str, value: object) -> str:
+    """Name of something that exists: whatever rules held when it was named."""
+    name = text(field, value)
+    if name != name.strip():
+        raise FdiArgumentError(field, value, "must not begin or end with white space")
+    return name
+
+
+def one_task(fdi_task_id: object, fdi_task_name: object) -> None:
+    """Exactly one of the two says which task is meant; empty text counts as nothing."""
+    if fdi_task_id and fdi_task_name:
+        rule = (
+            f"give this or fdi_task_name, not both\nfdi_task_name is {clean_text(repr(fdi_task_name), 80)}."
+        )
+        raise FdiArgumentError("fdi_task_id", fdi_task_id, rule)
+    if fdi_task_id or fdi_task_name:
+        return
+    for field, value in (("fdi_task_id", fdi_task_id), ("fdi_task_name", fdi_task_name)):
+        if value is not None:
+            rule = "must not be empty\nIf it is a template, what it takes its value from is empty."
+            raise FdiArgumentError(field, value, rule)
+    rule = "give either fdi_task_id or fdi_task_name\nIf one is given, the XCom it comes from is empty."
+    raise FdiArgumentError("fdi_task_id", None, rule)
 
 
 def task_type(field: str, value: object) -> str:
@@ -283,7 +415,7 @@ def task_tag(field: str, value: object) -> str | None:
     if value is None or value == "":
         return None if value is None else ""
     if not isinstance(value, str) or not re.fullmatch(_TASK_TAG, value):
-        raise FdiArgumentError(field, value, "must be 4 to 64 characters, only letters, digits, '-' and '_'")
+        raise FdiArgumentError(field, value, "must be 4 to 64 letters, digits, '-' or '_'")
     return value
 
 
@@ -304,7 +436,9 @@ def table(field: str, value: object) -> str:
     """Table of a mapping, ``schema.table``; FDI supports no ``-`` and no ``#`` in the name of a table."""
     name = text(field, value, maximum=256)
     if any(c in name.rpartition(".")[2] for c in "-#"):
-        raise FdiArgumentError(field, value, "FDI does not support '-' or '#' in the name of a table")
+        raise FdiArgumentError(
+            field, value, "must not contain '-' or '#'\nFDI does not support them in the name of a table."
+        )
     return name
 
 

@@ -8,65 +8,14 @@ from typing import Any
 import pytest
 
 from airflow_provider_fdi.compat import BaseOperator, BaseSensorOperator
-from airflow_provider_fdi.operators import fdi as operators
-from airflow_provider_fdi.sensors import fdi as sensors
+from tests.operators.contract import CLASSES, REQUIRED, make, own_parameters
 
-
-def classes() -> list[Any]:
-    found = [
-        value
-        for module in (operators, sensors)
-        for value in vars(module).values()
-        if inspect.isclass(value)
-        and issubclass(value, BaseOperator)
-        and value.__module__.startswith("airflow_provider_fdi.")
-    ]
-    return sorted(found, key=lambda value: value.__name__)
-
-
-CLASSES = [c for c in classes() if c.__name__ != "FdiBaseOperator"]
 NOT_TEMPLATED = {
     "deferrable": "decided before anything is rendered",
     "durable": "says whether the state store is read at all",
     "terminate_on_kill": "read inside a signal handler",
     "wait_for_completion": "decides the shape of the task",
 }
-# What every constructor needs at least.
-REQUIRED: dict[str, dict[str, Any]] = {
-    "FdiCreateTaskOperator": {
-        "fdi_task_name": "n",
-        "source_datasource_id": "s",
-        "target_datasource_id": "t",
-        "task_detail": {},
-    },
-    "FdiCreateCompositeTaskOperator": {
-        "fdi_task_name": "n",
-        "source_datasource_id": "s",
-        "target_datasource_id": "t",
-    },
-    "FdiUpdateTaskOperator": {"fdi_task_id": "t", "task_detail": {}},
-    "FdiBatchOperator": {"action": "start", "fdi_task_ids": ["t"]},
-    "FdiTestDatasourceOperator": {"datasource_id": "d"},
-    "FdiTaskSensor": {"fdi_task_id": "t", "completed_after": None},
-}
-
-
-def own_parameters(cls: Any) -> set[str]:
-    """Parameters that are ours, not Airflow's."""
-    found: set[str] = set()
-    for base in cls.__mro__:
-        if base.__module__.startswith("airflow_provider_fdi") and "__init__" in vars(base):
-            init = inspect.unwrap(vars(base)["__init__"])
-            found |= {
-                name
-                for name, parameter in inspect.signature(init).parameters.items()
-                if name != "self" and parameter.kind is not parameter.VAR_KEYWORD
-            }
-    return found
-
-
-def make(cls: Any) -> Any:
-    return cls(task_id="t", **REQUIRED.get(cls.__name__, {}))
 
 
 def test_all_classes_are_held_against_the_base_classes() -> None:

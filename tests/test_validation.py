@@ -17,12 +17,15 @@ def test_good_task_names(name: str) -> None:
     assert validation.task_name("task_name", name) == name
 
 
-@pytest.mark.parametrize(
-    "name", ["", "ab", ".ab", "_ab", "a b", "a/b", "日报任务", "A" * 101, "abc\n", None, 7]
-)
+@pytest.mark.parametrize("name", ["", "ab", ".ab", "_ab", "a b", "a/b", "日报任务", "abc\n", None, 7])
 def test_bad_task_names(name: Any) -> None:
     with pytest.raises(FdiArgumentError, match=re.escape(f"task_name={name!r}: ")):
         validation.task_name("task_name", name)
+
+
+def test_a_long_task_name_is_cut_in_its_refusal() -> None:
+    with pytest.raises(FdiArgumentError, match=r"^task_name='A+…': must have 3 to 100 characters, has 101\n"):
+        validation.task_name("task_name", "A" * 101)
 
 
 def test_task_type_is_sent_in_upper_case_as_plain_text() -> None:
@@ -63,9 +66,7 @@ def test_times_in_every_form(given: Any) -> None:
 
 @pytest.mark.parametrize("given", ["", "soon", "2020-02-30", "{{ ds }}", None, True, 1.5, [], "25:00"])
 def test_bad_times(given: Any) -> None:
-    with pytest.raises(
-        FdiArgumentError, match=r"t=.*must be a datetime, ISO 8601 text, or epoch milliseconds"
-    ):
+    with pytest.raises(FdiArgumentError, match=r"^t=.*: is not a time\nGive a datetime, ISO 8601 text, or"):
         time_ms("t", given)
 
 
@@ -73,7 +74,7 @@ def test_bad_times(given: Any) -> None:
     "given", [1, 946_684_799_999, 20261122.0, "20261122", " 20261122 ", "+20261122", "1795324815", 1795324815]
 )
 def test_seconds_and_dates_without_dashes_are_no_milliseconds(given: Any) -> None:
-    with pytest.raises(FdiArgumentError, match=r"t=.*looks like seconds or YYYYMMDD: give a datetime"):
+    with pytest.raises(FdiArgumentError, match=r"^t=.*: looks like seconds or YYYYMMDD\nGive a datetime"):
         time_ms("t", given)
 
 
@@ -87,7 +88,7 @@ def test_early_moments_are_taken_where_they_cannot_be_misread() -> None:
 
 @pytest.mark.parametrize("given", [946_684_799_999, 2_147_512_447_001])
 def test_start_times_out_of_range(given: int) -> None:
-    with pytest.raises(FdiArgumentError, match=f"start_time={given}: .*must lie between"):
+    with pytest.raises(FdiArgumentError, match=r"must be from 2000 [^\n]*\n.*946684800000 to 2147512447000"):
         start_time_ms("start_time", given)
     assert start_time_ms("start_time", 946_684_800_000) == 946_684_800_000
 

@@ -25,7 +25,7 @@ _AUTHORIZATION = (
     "Or an authorization is missing: users see only what is theirs, and integration applications that are"
     " shared with them."
 )
-_KEY = "Check the credentials of {connection}, and this machine's clock."
+_KEY = "Check the access key and secret key, or the token, of {connection}, and this machine's clock."
 _TOKEN = "Check the token or the login of {connection}: it must be for this project and region."
 _ENDPOINT = "No such API at this address: check endpoint and region of {connection}."
 _PERMISSION = (

@@ -25,10 +25,10 @@ _PRESETS = {
     "@annually": "0 0 1 1 *",
 }
 _NO_CRON = {
-    "@once": "FDI cannot fire a schedule once: create no schedule and run the task instead",
-    "@continuous": "FDI has no continuous schedule: use a REALTIME task, or an interval",
+    "@once": "FDI cannot fire a schedule once\nCreate no schedule, and run the task instead.",
+    "@continuous": "FDI has no continuous schedule\nUse a REALTIME task, or an interval.",
     "@reboot": "FDI has no reboot",
-    "@none": "no schedule is not a cron expression: leave it out",
+    "@none": "no schedule is not a cron expression\nLeave it out.",
 }
 _DAYS = {name: i for i, name in enumerate(("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"))}
 _MONTHS = {
@@ -39,8 +39,9 @@ _MONTHS = {
 }
 _QUARTZ_DAYS = {name: i + 1 for name, i in _DAYS.items()}
 _BOTH_DAYS = (
-    "sets both the day of the month and the weekday: Unix cron fires when either matches, Quartz cannot "
-    "say that (exactly one of the two must be '?'); use two tasks, or drop one of the fields"
+    "sets both day and weekday, which FDI cannot do\n"
+    "Unix cron fires when either matches; in Quartz, exactly one of the two must be '?'. Use two tasks, or"
+    " drop one of the fields."
 )
 
 
@@ -61,11 +62,11 @@ def to_quartz(expression: object, *, field: str = "cron") -> str:
 
 def _convert(expression: object) -> str:
     if expression is None:
-        raise _Refused("no schedule is not a cron expression: leave it out")
+        raise _Refused("no schedule is not a cron expression\nLeave it out.")
     if not isinstance(expression, str):
         raise _Refused(f"must be text, not {type(expression).__name__}")
     if "{" in expression or "}" in expression:
-        raise _Refused("holds template braces: the template was not rendered")
+        raise _Refused("has braces: a template was not rendered")
     text = expression.strip()
     if not text:
         raise _Refused("must not be empty")
@@ -73,7 +74,7 @@ def _convert(expression: object) -> str:
         preset = text.lower()
         if preset not in _PRESETS:
             known = ", ".join(_PRESETS)
-            raise _Refused(_NO_CRON.get(preset, f"is no preset that FDI can fire; known are {known}"))
+            raise _Refused(_NO_CRON.get(preset, f"is no preset that FDI can fire\nKnown are {known}."))
         text = _PRESETS[preset]
     fields = text.upper().split()
     if len(fields) == 5:
@@ -81,11 +82,12 @@ def _convert(expression: object) -> str:
     elif len(fields) == 6:
         quartz = _quartz(fields)
     elif len(fields) == 7:
-        raise _Refused("has seven fields: FDI takes no year, send the first six")
+        raise _Refused("has seven fields, but FDI takes no year\nGive the first six.")
     else:
         raise _Refused(
-            f"has {len(fields)} fields: must be five (Unix: minute hour day month weekday) or six "
-            "(Quartz: second minute hour day month weekday)"
+            f"has {len(fields)} field{'' if len(fields) == 1 else 's'}, not five or six\n"
+            "Five are Unix cron (minute hour day month weekday), six are Quartz (second minute hour day month"
+            f" weekday); {', '.join(_PRESETS)} are known as well."
         )
     if len(quartz) > 255:
         raise _Refused(f"is longer than 255 characters in Quartz form ({len(quartz)})")
@@ -118,7 +120,7 @@ def _unix_day(text: str) -> str:
     if text == "L":
         return "L"
     if "L" in text or "W" in text:
-        raise _Refused(f"day of the month {text!r} is neither Unix cron nor, with five fields, Quartz")
+        raise _Refused(f"day {text!r} is not Unix cron\nIt needs the six fields of Quartz: 0 0 2 L * ?")
     return _unix_field("day of the month", text, 1, 31)
 
 
@@ -175,7 +177,7 @@ def _parse_part(
     """First (None for ``*``), last and step of one item of a list."""
     match = re.fullmatch(_PART, part)
     if match is None or (match[1] in "*?" and match[2]) or (match[1] == "?" and match[3]):
-        raise _Refused(f"{name} has {part!r}, which is no number, range, step or list")
+        raise _Refused(f"{name} has {part!r}\nIt must be a number, range, step or list.")
     step = None if match[3] is None else int(match[3])
     if step is not None and not 1 <= step <= high:
         raise _Refused(f"{name} has the step {step}: must be 1 to {high}")
@@ -204,10 +206,10 @@ def _unix_weekday(text: str) -> str:
     for part in parts:
         nth, last = re.fullmatch(_NTH, part), re.fullmatch(_LAST, part)
         if (nth or last) and len(parts) > 1:
-            raise _Refused(f"weekday has {text!r}: Quartz takes '#' and 'L' only alone, not in a list")
+            raise _Refused(f"weekday has {text!r}\nQuartz takes '#' and 'L' only alone, not in a list.")
         if nth:
             if not 1 <= int(nth[2]) <= 5:
-                raise _Refused(f"weekday has {part!r}: a month has a first to a fifth of a weekday")
+                raise _Refused(f"weekday has {part!r}\nA month has a first to a fifth of a weekday.")
             return f"{_value('weekday', nth[1], 0, 7, _DAYS) % 7 + 1}#{int(nth[2])}"
         if last:
             return f"{_value('weekday', last[1] or last[2], 0, 7, _DAYS) % 7 + 1}L"
@@ -233,14 +235,14 @@ def _quartz(fields: list[str]) -> str:
     second, minute, hour, day, month, weekday = fields
     if not second.isdigit() or int(second) != 0:
         raise _Refused(
-            f"six fields are read as Quartz, seconds first: seconds must be 0, are {second!r}; "
-            "a minute is the finest that FDI fires"
+            f"seconds must be 0, are {second!r}\n"
+            "Six fields are read as Quartz, seconds first; a minute is the finest that FDI fires."
         )
     if (day == "?") == (weekday == "?"):
         both = day == "?"
         raise _Refused(
-            "exactly one of day of the month and weekday must be '?' in Quartz; "
-            + ("both are" if both else "none is")
+            f"{'both day and weekday are' if both else 'neither day nor weekday is'} '?'\n"
+            "In Quartz, exactly one of day of the month and weekday must be '?'."
         )
     return " ".join(
         (
@@ -271,7 +273,7 @@ def _quartz_day(text: str) -> str:
     match = re.fullmatch(_QUARTZ_DAY, text)
     if match is None:
         if "L" in text or "W" in text:
-            raise _Refused(f"day of the month has {text!r}: 'L' and 'W' stand alone (L, LW, L-3, 15W)")
+            raise _Refused(f"day of the month has {text!r}\n'L' and 'W' stand alone (L, LW, L-3, 15W).")
         return _quartz_field("day of the month", text, 1, 31, {})
     if match[1] and not 0 <= int(match[1]) <= 30:
         raise _Refused(f"day of the month has {text!r}: the offset must be 0 to 30")
@@ -289,8 +291,8 @@ def _quartz_weekday(text: str) -> str:
         assert match is not None
         _value("weekday (1 = SUN … 7 = SAT)", match[1], 1, 7, _QUARTZ_DAYS)
         if nth and not 1 <= int(nth[2]) <= 5:
-            raise _Refused(f"weekday has {text!r}: a month has a first to a fifth of a weekday")
+            raise _Refused(f"weekday has {text!r}\nA month has a first to a fifth of a weekday.")
         return text
     if "#" in text:
-        raise _Refused(f"weekday has {text!r}: '#' stands alone (6#2)")
+        raise _Refused(f"weekday has {text!r}\n'#' stands alone (6#2).")
     return _quartz_field("weekday (1 = SUN … 7 = SAT)", text, 1, 7, _QUARTZ_DAYS)

@@ -31,7 +31,7 @@ def base_url(field: str, value: object, *, allow_http: bool = False) -> str:
         raise FdiArgumentError(field, shown, rule)
 
     if not isinstance(value, str) or not value.strip():
-        refuse("must be a host or a URL such as https://roma.cn-north-4.myhuaweicloud.com")
+        refuse("must be a host or a URL\nFor instance https://roma.cn-north-4.myhuaweicloud.com.")
     text = value.strip()
     if not text.isprintable() or " " in text:
         refuse("must not contain spaces or control characters")
@@ -43,11 +43,11 @@ def base_url(field: str, value: object, *, allow_http: bool = False) -> str:
     if "@" in parts.netloc:
         refuse("must not hold credentials", HIDDEN)
     if parts.scheme not in ("http", "https"):
-        refuse("must begin with https:// (or http:// for a loopback address)")
+        refuse("must begin with https://\nhttp:// is for loopback addresses.")
     if not host:
         refuse("has no host")
     if parts.path not in ("", "/") or parts.query or parts.fragment or "?" in text or "#" in text:
-        refuse("must be a host with an optional port, without path, query or fragment")
+        refuse("must be a host with an optional port\nWithout path, query or fragment.")
     if not host.isascii():
         try:
             host = host.encode("idna").decode("ascii")
@@ -59,7 +59,7 @@ def base_url(field: str, value: object, *, allow_http: bool = False) -> str:
         except ValueError:
             refuse("has no valid host name")
     if parts.scheme == "http" and not allow_http and not is_loopback(host):
-        refuse("plain http shows the credentials to everyone on the way: use https, or set allow_http")
+        refuse("plain http shows the credentials\nTo everyone on the way: use https, or set allow_http.")
     shown_host = f"[{host}]" if ":" in host else host
     default = {"http": 80, "https": 443}[parts.scheme]
     return f"{parts.scheme}://{shown_host}" + (f":{port}" if port not in (None, default) else "")

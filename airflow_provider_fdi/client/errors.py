@@ -59,8 +59,8 @@ E = TypeVar("E", bound="FdiError")
 MAX_WORDS = 500
 FIRST_LINE = 80
 """Characters of a message's first line: what a log shows of it without scrolling."""
-MAX_VALUE = 40
-"""Characters of a value in the refusal of an argument, so that the first line has room for the rule."""
+SHORTEST_VALUE = 12
+"""Characters of a value in the refusal of an argument, where the rule leaves no room for more."""
 MAY_HAVE_STARTED = "FDI.3018"
 """The code of a start that failed, but may have been carried out."""
 
@@ -162,18 +162,23 @@ class FdiArgumentError(FdiError, ValueError):
     """An argument is refused before anything is sent.
 
     ``field`` names it, ``value`` is its text as the message shows it (empty if it must not be shown), and
-    ``rule`` says how it should be.
+    ``rule`` says how it should be: its first line is the cause, what to do may follow on further lines. The
+    value is cut so that the first line of the message has at most 80 characters if possible.
 
     :param owner: what the field belongs to, for the message, where the field alone does not tell
     """
 
-    def __init__(self, field: str, value: object, rule: str, *, owner: str = "", **common: Any) -> None:
+    def __init__(
+        self, field: str, value: object, rule: str, *, owner: str = "", hint: str = "", **common: Any
+    ) -> None:
         self.field = field
-        self.value = clean_text(_short_repr(value), MAX_VALUE)
         self.rule = rule
         head = f"{owner}: " if owner else ""
+        cause, _, advice = rule.partition("\n")
+        room = FIRST_LINE - len(f"{head}{field}=: {cause}")
+        self.value = _short_repr(value, max(room, SHORTEST_VALUE))
         shown = f"{field}={self.value}" if self.value else field
-        super().__init__(f"{head}{shown}: {rule}", **common)
+        super().__init__(f"{head}{shown}: {cause}", hint="\n".join(filter(None, (advice, hint))), **common)
 
     def _headline(self) -> str:
         # Field and value come first: the rest may be as long as it is.
@@ -298,12 +303,12 @@ class FdiInvalidRequestError(FdiResponseError):
     """The service refuses the request (4xx)."""
 
 
-def _short_repr(value: object) -> str:
-    if isinstance(value, str) and len(value) > MAX_VALUE - 2:
-        return repr(value[: MAX_VALUE - 3] + "…")
+def _short_repr(value: object, limit: int) -> str:
+    if isinstance(value, str) and not isinstance(value, Shown) and len(value) > limit - 2:
+        return clean_text(repr(value[: limit - 3] + "…"), limit)
     if isinstance(value, (list, tuple, set, frozenset, dict)) and len(value) > 20:
         return f"<{type(value).__name__} of {len(value)}>"
-    return repr(value)
+    return clean_text(repr(value), limit)
 
 
 def clean_text(text: str, limit: int = MAX_WORDS) -> str:

@@ -19,6 +19,7 @@ _ISO = (
     r"(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?"
     r"\s*(Z|z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
+_A_TIME = "Give a datetime, ISO 8601 text, or milliseconds since the epoch."
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 
 
@@ -64,10 +65,7 @@ def time_ms(field: str, value: object) -> int:
         isinstance(value, str) and re.fullmatch(_DIGITS, value.strip())
     )
     if number and 1 <= ms < START_TIME_MIN:
-        rule = (
-            "looks like seconds or YYYYMMDD: give a datetime, ISO 8601 text, or milliseconds since the epoch"
-        )
-        raise FdiArgumentError(field, value, rule)
+        raise FdiArgumentError(field, value, f"looks like seconds or YYYYMMDD\n{_A_TIME}")
     return ms
 
 
@@ -76,8 +74,8 @@ def start_time_ms(field: str, value: object) -> int:
     ms = _any_ms(field, value)
     if not START_TIME_MIN <= ms <= START_TIME_MAX:
         rule = (
-            f"must lie between {START_TIME_MIN} (2000-01-01T00:00:00Z) and "
-            f"{START_TIME_MAX} (2038-01-19T11:14:07Z), in epoch milliseconds; is {ms}"
+            f"must be from 2000 to January 2038\nIn milliseconds since the epoch: {START_TIME_MIN} to"
+            f" {START_TIME_MAX}; it is {ms}."
         )
         raise FdiArgumentError(field, value, rule)
     return ms
@@ -104,7 +102,7 @@ def _any_ms(field: str, value: object) -> int:
         return (aware - _EPOCH) // dt.timedelta(milliseconds=1)
     ms = text_to_ms(value) if isinstance(value, str) else None
     if ms is None:
-        raise FdiArgumentError(field, value, "must be a datetime, ISO 8601 text, or epoch milliseconds")
+        raise FdiArgumentError(field, value, f"is not a time\n{_A_TIME}")
     return ms
 
 

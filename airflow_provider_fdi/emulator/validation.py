@@ -68,7 +68,7 @@ def explain(errors: Sequence[Any], noun: str = "") -> str:
     if kind == "literal_error":
         expected = first["ctx"]["expected"]
         meant = nearest(str(first["input"]), re.findall(r"'([^']*)'", expected))
-        hint = f"; did you mean {meant!r}?" if meant else ""
-        return f"{noun}{name} {first['input']!r}: must be one of {expected}{hint}"
+        head = f"{noun}{name} {first['input']!r}: "
+        return head + (f"did you mean {meant!r}?\nIt must be" if meant else "must be") + f" one of {expected}"
     words = (str(first["ctx"]["error"]) or "is not valid") if kind == "value_error" else first["msg"]
     return f"{noun}{name}: {words}" if name else str(words)

@@ -80,7 +80,7 @@ def make_client(
 
 def _not_set(field: str) -> FdiArgumentError:
     by_name = " (or project_name, with auth_type='password')" if field == "project_id" else ""
-    rule = f"is not set: give it{by_name} in the connection's extra, or give {field} to the operator"
+    rule = f"is not set\nGive it{by_name} in the connection's extra, or give {field} to the operator."
     return FdiArgumentError(field, None, rule)
 
 

@@ -19,7 +19,7 @@ from airflow_provider_fdi.constants import (
     READ_TIMEOUT,
 )
 from airflow_provider_fdi.get_provider_info import CONN_FIELDS
-from airflow_provider_fdi.validation import boolean, identifier, seconds
+from airflow_provider_fdi.validation import boolean, identifier, nearest, seconds
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -178,7 +178,7 @@ class _Reader:
             )
         else:
             where = "" if meant in CONN_FIELDS else ", outside of extra"
-            self.hide(f"extra[{key!r}]", f"there is no such key; did you mean {meant!r}{where}?")
+            self.hide(f"extra[{key!r}]", f"there is no such key\nDid you mean {meant!r}{where}?")
 
     def _text(self, field: str) -> str | None:
         value = self.fields.get(field)
@@ -201,11 +201,13 @@ class _Reader:
         given = self.fields.get("auth_type", AUTH_TYPES[0])
         auth_type = given.lower() if isinstance(given, str) else ""
         if auth_type not in AUTH_TYPES:
-            self.refuse("auth_type", given, f"must be one of {', '.join(AUTH_TYPES)}")
+            meant = nearest(given, AUTH_TYPES)
+            rule = f"use {', '.join(AUTH_TYPES[:-1])} or {AUTH_TYPES[-1]}"
+            self.refuse("auth_type", given, rule + (f"\nDid you mean {meant!r}?" if meant else ""))
         for field, meaning in CREDENTIALS[auth_type].items():
             value = getattr(self.connection, field)
             if not value or not value.strip():
-                self.refuse(field, None, f"auth_type={auth_type!r} needs {meaning} here")
+                self.refuse(field, None, f"is not set\nauth_type={auth_type!r} needs {meaning} here.")
             # It is sent in a header.
             if auth_type != "password" and not (value.strip().isascii() and value.strip().isprintable()):
                 self.hide(field, f"{meaning} must be printable ASCII, in one line")
@@ -214,7 +216,9 @@ class _Reader:
     def _domain_name(self, auth_type: str) -> str | None:
         name = self._text("domain_name")
         if auth_type == "password" and name is None:
-            self.refuse("domain_name", None, "auth_type='password' needs the account (domain) name")
+            self.refuse(
+                "domain_name", None, "is not set\nauth_type='password' needs the account (domain) name."
+            )
         return name
 
     def _security_token(self, auth_type: str) -> str | None:
@@ -228,14 +232,18 @@ class _Reader:
     def _region(self) -> str | None:
         region = self._text("region")
         if region is not None and not (region.isascii() and region.replace("-", "").isalnum()):
-            self.refuse("region", region, "must be the name of a region, such as cn-north-4")
+            self.refuse("region", region, "is not the name of a region\nFor instance: cn-north-4.")
         return region
 
     def _endpoint(self, region: str | None, allow_http: bool) -> str:
         host = (self.connection.host or "").strip()
         if not host:
             if region is None:
-                self.refuse("host", None, "set the endpoint of ROMA Connect, or region for the standard one")
+                self.refuse(
+                    "host",
+                    None,
+                    "is not set\nGive the endpoint of ROMA Connect, or region for the standard one.",
+                )
             return f"https://roma.{region}.myhuaweicloud.com"
         if "://" not in host:
             scheme = (self.connection.schema or "https").strip().lower()
@@ -261,7 +269,7 @@ class _Reader:
         if isinstance(value, str):
             return {"true": True, "false": False}.get(value.lower(), value)
         if not isinstance(value, bool):
-            self.refuse("verify", value, "must be true, false, or the path of a CA bundle")
+            self.refuse("verify", value, "must be true or false\nOr the path of a CA bundle.")
         return value
 
     def _proxies(self) -> dict[str, str] | None:

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fdi.client.errors import FdiArgumentError, task_label
 from airflow_provider_fdi.client.secrets import secret_values
-from airflow_provider_fdi.compat import BaseOperator, mask_secrets
+from airflow_provider_fdi.compat import (
+    AirflowFailException,
+    ArgNotSet,
+    BaseOperator,
+    from_mapped,
+    mask_secrets,
+)
+from airflow_provider_fdi.exceptions import in_dag_file
 from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink, push_link
-from airflow_provider_fdi.validation import identifier, not_rendered_none
+from airflow_provider_fdi.validation import (
+    Check,
+    existing_name,
+    identifier,
+    if_given,
+    is_reference,
+    not_rendered_none,
+    one_task,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -20,8 +36,18 @@ if TYPE_CHECKING:
     from airflow_provider_fdi.hooks.fdi import FdiHook
 
 
+TASK_CHECKS: Mapping[str, Check] = {
+    "fdi_task_id": if_given(identifier),
+    "fdi_task_name": if_given(existing_name),
+}
+"""The checks of the two parameters that say which task is meant."""
+ONE_TASK: Mapping[tuple[str, ...], Callable[..., None]] = {("fdi_task_id", "fdi_task_name"): one_task}
+
+
 class FdiConnectionMixin:
-    """The hook, the FDI task that is meant, links, and reports of a run, for operators and the sensor.
+    """Checks of parameters, the hook, the FDI task that is meant, links, and reports of a run.
+
+    Operators and the sensor share it.
 
     A class that uses it sets the three fields in its own ``__init__``, because Airflow applies
     ``default_args`` only to the parameters of classes that derive from ``BaseOperator``.
@@ -30,6 +56,21 @@ class FdiConnectionMixin:
     connection_fields: Sequence[str] = ("fdi_conn_id", "project_id", "instance_id")
     """The template fields that say which instance of FDI is used."""
 
+    _checks: Mapping[str, Check] = {
+        "fdi_conn_id": existing_name,
+        "project_id": if_given(identifier),
+        "instance_id": if_given(identifier),
+    }
+    """The check of each parameter: of literals when the DAG is parsed, of all values when the task runs."""
+    _joint_checks: Mapping[tuple[str, ...], Callable[..., None]] = {}
+    """Checks of several parameters together; each takes their values as they are."""
+    fields_from_files: Sequence[str] = ()
+    """Template fields that may be the path of a ``.json`` file. With ``template_ext``, Airflow would take any
+    text that ends in ``.json``, in any field and at any depth, for a path."""
+
+    template_fields: Sequence[str]
+    template_ext: Sequence[str]
+    task_id: str
     fdi_conn_id: str
     project_id: str | None
     instance_id: str | None
@@ -37,40 +78,78 @@ class FdiConnectionMixin:
     _summary: dict[str, Any] | None = None
     """The run record that was reported last, for OpenLineage."""
 
+    def _check_literals(self) -> None:
+        """Check what is known while the DAG is parsed; ``__init__`` ends with it.
+
+        Left for :attr:`_arguments`: what Airflow renders or resolves later, paths of files, and mapped
+        operators, whose values come from other tasks.
+
+        :raises FdiArgumentError: names the parameter, the task, and the line of the DAG file.
+        """
+        if from_mapped(self):
+            return
+        later = {field for field in self._checks if self._is_known_later(field)}
+        try:
+            for field in self._checks:
+                if field not in later:
+                    self._check(field)
+            for fields, check in self._joint_checks.items():
+                if later.isdisjoint(fields):
+                    check(*(getattr(self, field) for field in fields))
+        except FdiArgumentError as error:
+            raise in_dag_file(error, f"{type(self).__name__}(task_id={self.task_id!r})") from None
+
+    @cached_property
+    def _arguments(self) -> SimpleNamespace:
+        """The parameters as the task uses them, each by its name; checked, after they were rendered.
+
+        :raises FdiArgumentError: one of them is wrong.
+        """
+        checked = {field: self._check(field) for field in self._checks}
+        for fields, check in self._joint_checks.items():
+            check(*(getattr(self, field) for field in fields))
+        return SimpleNamespace(**checked)
+
+    def _check(self, field: str) -> Any:
+        value = getattr(self, field)
+        if field in self.template_fields:
+            not_rendered_none(field, value)
+        return self._checks[field](field, value)
+
+    def _is_known_later(self, field: str) -> bool:
+        value = getattr(self, field)
+        if field not in self.template_fields:
+            return False
+        files = (*self.template_ext, *((".json",) if field in self.fields_from_files else ()))
+        # An ArgNotSet stands for what a function will return; an iterator can be read only once.
+        return (
+            isinstance(value, (ArgNotSet, Iterator))
+            or is_reference(value)
+            or (isinstance(value, str) and value.endswith(files))
+        )
+
     @cached_property
     def hook(self) -> FdiHook:
-        """The hook for the connection, project and instance.
-
-        :raises FdiArgumentError: the project or the instance comes from a template over an empty XCom.
-        """
+        """The hook for the connection, project and instance."""
         # Deferred: reading connections costs as much as all the operators, and no DAG file does it.
         from airflow_provider_fdi.hooks.fdi import FdiHook
 
-        not_rendered_none("project_id", self.project_id)
-        not_rendered_none("instance_id", self.instance_id)
         return FdiHook(self.fdi_conn_id, project_id=self.project_id, instance_id=self.instance_id)
 
     @property
     def client(self) -> FdiClient:
         return self.hook.get_conn()
 
-    def _task_id_of(self, fdi_task_id: str | None, fdi_task_name: str | None) -> str:
-        """The id of a task given by id or by exact name; a name is looked up in FDI.
+    def _fdi_task_id(self) -> str:
+        """The id of the task that is meant; a name is looked up in FDI.
 
-        :raises FdiArgumentError: none or both are given, or the name does not belong to exactly one task.
+        :raises FdiArgumentError: an argument is wrong, or the name does not belong to exactly one task.
         """
-        if bool(fdi_task_id) == bool(fdi_task_name):
-            rule = "give either fdi_task_id or fdi_task_name" + (
-                f", not both (fdi_task_name={fdi_task_name!r})"
-                if fdi_task_id
-                else "; if one is given, the value it comes from (an XCom?) is empty"
-            )
-            raise FdiArgumentError("fdi_task_id", fdi_task_id, rule)
-        if fdi_task_id:
-            return identifier("fdi_task_id", fdi_task_id)
-        not_rendered_none("fdi_task_name", fdi_task_name)
-        task_id = self.hook.task_named(str(fdi_task_name)).task_id
-        self._task_names[task_id] = str(fdi_task_name)
+        arguments = self._arguments
+        if arguments.fdi_task_id:
+            return str(arguments.fdi_task_id)
+        task_id = self.hook.task_named(arguments.fdi_task_name).task_id
+        self._task_names[task_id] = arguments.fdi_task_name
         return task_id
 
     @cached_property
@@ -125,9 +204,6 @@ class FdiBaseOperator(FdiConnectionMixin, BaseOperator):
     ui_color = "#fbe9e7"
     fields_with_secrets: Sequence[str] = ()
     """Template fields whose values under secret-named keys are masked before Airflow stores or logs them."""
-    fields_from_files: Sequence[str] = ()
-    """Template fields that may be the path of a ``.json`` file. With ``template_ext``, Airflow would take any
-    text that ends in ``.json``, in any field and at any depth, for a path."""
 
     def __init__(
         self,
@@ -155,7 +231,11 @@ class FdiBaseOperator(FdiConnectionMixin, BaseOperator):
         for field in self.fields_from_files:
             path = getattr(self, field)
             if isinstance(path, str) and path.endswith(".json"):
-                setattr(self, field, jinja_env.loader.get_source(jinja_env, path)[0])
+                try:
+                    setattr(self, field, jinja_env.loader.get_source(jinja_env, path)[0])
+                except LookupError:  # Jinja's TemplateNotFound
+                    rule = "no such file\nPaths begin at the DAG file's folder, or at template_searchpath."
+                    raise AirflowFailException(str(FdiArgumentError(field, path, rule))) from None
         # Airflow logs a template that fails to render, and stores what was rendered: mask before and after.
         self._mask_secrets()
         super()._do_render_template_fields(parent, template_fields, context, jinja_env, *args, **kwargs)

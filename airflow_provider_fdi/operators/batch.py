@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fdi.client.codes import advice, anchor_of, code_of
@@ -29,13 +30,36 @@ from airflow_provider_fdi.operators.status import (
     task_in_batch,
     watch_status,
 )
-from airflow_provider_fdi.validation import boolean, choice, id_list, identifier, number, whole
+from airflow_provider_fdi.validation import (
+    boolean,
+    choice,
+    flag,
+    id_list,
+    identifier,
+    number,
+    optional,
+    whole,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_fdi.client.models import BatchItem
     from airflow_provider_fdi.runs.state import TryState
+
+
+def _ids(field: str, value: object) -> list[str]:
+    return [identifier(field, task_id) for task_id in id_list(field, value)]
+
+
+def ids_or_names(fdi_task_ids: object, fdi_task_names: object) -> None:
+    """Exactly one of the two says which tasks are meant."""
+    if fdi_task_ids is None and fdi_task_names is None:
+        rule = "give either fdi_task_ids or fdi_task_names\nIf one is given, the XCom it comes from is empty."
+        raise FdiArgumentError("fdi_task_ids", None, rule)
+    if fdi_task_ids is not None and fdi_task_names is not None:
+        rule = "give this or fdi_task_names, not both"
+        raise FdiArgumentError("fdi_task_ids", fdi_task_ids, rule)
 
 
 class FdiBatchOperator(FdiBaseOperator):
@@ -74,6 +98,19 @@ class FdiBatchOperator(FdiBaseOperator):
         "poll_failure_timeout",
         "wait_for_status",
     )
+    _checks = {
+        **FdiBaseOperator._checks,
+        "action": partial(choice, allowed=tuple(TARGET_STATUS)),
+        "fdi_task_ids": optional(_ids),
+        "fdi_task_names": optional(id_list),
+        "wait_for_status": boolean,
+        "on_partial_failure": partial(choice, allowed=("fail", "warn")),
+        "max_parallel_requests": partial(whole, minimum=1),
+        "deferrable": flag,
+        "poll_interval": partial(number, minimum=SHORTEST_INTERVAL),
+        "poll_failure_timeout": number,
+    }
+    _joint_checks = {("fdi_task_ids", "fdi_task_names"): ids_or_names}
 
     def __init__(
         self,
@@ -99,17 +136,13 @@ class FdiBatchOperator(FdiBaseOperator):
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.poll_interval = poll_interval
         self.poll_failure_timeout = poll_failure_timeout
+        self._check_literals()
 
     @fail_without_retry
     def execute(self, context: Context) -> dict[str, Any]:
-        choice("action", self.action, ("start", "stop"))
-        choice("on_partial_failure", self.on_partial_failure, ("fail", "warn"))
-        interval = number("poll_interval", self.poll_interval, minimum=SHORTEST_INTERVAL)
-        failure_timeout = number("poll_failure_timeout", self.poll_failure_timeout)
-        wait_for_status = boolean("wait_for_status", self.wait_for_status)
-        parallel = whole("max_parallel_requests", self.max_parallel_requests, minimum=1)
-        result = self._operate(context, self._names_by_id(), parallel)
-        if wait_for_status and result["succeeded"]:
+        given = self._arguments
+        result = self._operate(context, self._names_by_id(), given.max_parallel_requests)
+        if given.wait_for_status and result["succeeded"]:
             if self.deferrable:
                 # Deferred: loads client.models.
                 from airflow_provider_fdi.runs.waits import TaskStatusIs
@@ -118,8 +151,8 @@ class FdiBatchOperator(FdiBaseOperator):
                 defer_for(
                     self,
                     [TaskStatusIs(task_id, status) for task_id in result["succeeded"]],
-                    poll_interval=interval,
-                    poll_failure_timeout=failure_timeout,
+                    poll_interval=given.poll_interval,
+                    poll_failure_timeout=given.poll_failure_timeout,
                     deadline=deadline_of(context, self.execution_timeout),
                     record=result,
                 )
@@ -127,8 +160,8 @@ class FdiBatchOperator(FdiBaseOperator):
                 self.client,
                 result["succeeded"],
                 self.action,
-                poll_interval=interval,
-                poll_failure_timeout=failure_timeout,
+                poll_interval=given.poll_interval,
+                poll_failure_timeout=given.poll_failure_timeout,
             )
         return self._conclude(result)
 
@@ -153,14 +186,9 @@ class FdiBatchOperator(FdiBaseOperator):
 
     def _names_by_id(self) -> dict[str, str | None]:
         """The ids of the tasks, each with its name if it was given by name."""
-        if (self.fdi_task_ids is None) == (self.fdi_task_names is None):
-            raise FdiArgumentError(
-                "fdi_task_ids", self.fdi_task_ids, "give either fdi_task_ids or fdi_task_names"
-            )
-        if self.fdi_task_ids is not None:
-            ids = id_list("fdi_task_ids", self.fdi_task_ids)
-            return {identifier("fdi_task_ids", task_id): None for task_id in ids}
-        names = id_list("fdi_task_names", self.fdi_task_names)
+        if self._arguments.fdi_task_ids is not None:
+            return dict.fromkeys(self._arguments.fdi_task_ids)
+        names = self._arguments.fdi_task_names
         if len(names) <= FEW:
             found = {name: self.hook.find_task(name) for name in names}
             tasks = [task for task in found.values() if task is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fdi import validation
@@ -11,7 +12,7 @@ from airflow_provider_fdi.client.errors import FdiArgumentError, FdiProtocolErro
 from airflow_provider_fdi.client.times import time_ms
 from airflow_provider_fdi.exceptions import fail_without_retry
 from airflow_provider_fdi.links import FdiTaskLink
-from airflow_provider_fdi.operators.base import FdiBaseOperator
+from airflow_provider_fdi.operators.base import ONE_TASK, TASK_CHECKS, FdiBaseOperator
 from airflow_provider_fdi.operators.creation import (
     CREATE_KEY,
     IF_EXISTS,
@@ -20,19 +21,42 @@ from airflow_provider_fdi.operators.creation import (
     create_once,
 )
 from airflow_provider_fdi.operators.status import require_stopped
-from airflow_provider_fdi.validation import (
-    boolean,
-    choice,
-    dict_list,
-    id_list,
-    identifier,
-    not_rendered_none,
-)
+from airflow_provider_fdi.validation import boolean, choice, dict_list, id_list, identifier, nearest, optional
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 MAPPING_KEYS = ("source_table", "target_table", "source_columns", "target_columns", "mapping_columns")
+
+
+def _operation_types(field: str, value: object) -> list[str]:
+    # An empty list is left to the second check, whose message says what may be in it.
+    return validation.operation_types(field, id_list(field, value) if value else [])
+
+
+def _server_id(field: str, value: object) -> str:
+    return validation.text(field, str(value) if type(value) is int else value, maximum=20)
+
+
+def _table_mappings(field: str, value: object) -> list[Mapping[str, Any]]:
+    mappings = dict_list(field, value)
+    for index, mapping in enumerate(mappings):
+        name = f"{field}[{index}]"
+        for key in mapping:
+            if key not in MAPPING_KEYS:
+                meant = nearest(key, MAPPING_KEYS)
+                rule = "is unknown" + (f"\nDid you mean {meant!r}?" if meant else "")
+                raise FdiArgumentError(
+                    f"{name}.{key}", mapping[key], f"{rule}\nKnown: {', '.join(MAPPING_KEYS)}."
+                )
+        for side in ("source_table", "target_table"):
+            if not mapping.get(side):
+                raise FdiArgumentError(name, dict(mapping), f"must have {side}")
+            validation.table(f"{name}.{side}", mapping[side])
+        for key in MAPPING_KEYS[2:]:
+            if mapping.get(key) is not None:
+                dict_list(f"{name}.{key}", mapping[key])
+    return mappings
 
 
 class FdiCreateCompositeTaskOperator(FdiBaseOperator):
@@ -80,6 +104,23 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
         "stop_first",
         "repulling_snapshot",
     )
+    _checks = {
+        **FdiBaseOperator._checks,
+        "fdi_task_name": validation.task_name,
+        "operation_types": _operation_types,
+        "source_datasource_id": identifier,
+        "target_datasource_id": identifier,
+        "auto_mapping": boolean,
+        "table_mappings": _table_mappings,
+        "server_id": optional(_server_id),
+        "source_app_id": optional(identifier),
+        "target_app_id": optional(identifier),
+        "description": validation.description,
+        "task_tag": validation.task_tag,
+        "if_exists": partial(choice, allowed=IF_EXISTS),
+        "stop_first": boolean,
+        "repulling_snapshot": boolean,
+    }
     template_fields_renderers = {"table_mappings": "json"}
     operator_extra_links = (FdiTaskLink(),)
 
@@ -117,10 +158,11 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
         self.if_exists = if_exists
         self.stop_first = stop_first
         self.repulling_snapshot = repulling_snapshot
+        self._check_literals()
 
     @fail_without_retry
     def execute(self, context: Context) -> str:
-        self._check()
+        given = self._arguments
         try_state, record = change_record(context, CREATE_KEY, self.fdi_task_name)
         task_id, existing = create_once(
             self.hook, self.fdi_task_name, self._creation(), try_state, record, composite=True
@@ -132,55 +174,20 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
         if self.if_exists == "fail":
             raise already_exists(self.fdi_task_name, task_id)
         if self.if_exists == "update":
-            require_stopped(self.client, existing, boolean("stop_first", self.stop_first), "update")
+            require_stopped(self.client, existing, given.stop_first, "update")
             self.client.update_composite_task(
                 task_id,
-                operation_types=self._operation_types(),
-                repulling_snapshot=boolean("repulling_snapshot", self.repulling_snapshot),
+                operation_types=given.operation_types,
+                repulling_snapshot=given.repulling_snapshot,
                 description=self.description,
                 task_tag=self.task_tag,
             )
             self.log.info("Updated composite %s", task_label(task_id, self.fdi_task_name))
         return task_id
 
-    def _check(self) -> None:
-        """Check all arguments before anything is sent."""
-        choice("if_exists", self.if_exists, IF_EXISTS)
-        for field in ("stop_first", "repulling_snapshot", "auto_mapping"):
-            boolean(field, getattr(self, field))
-        for field in ("fdi_task_name", "server_id", "description", "task_tag"):
-            not_rendered_none(field, getattr(self, field))
-        validation.task_name("fdi_task_name", self.fdi_task_name)
-        validation.operation_types("operation_types", self._operation_types())
-        identifier("source_datasource_id", self.source_datasource_id)
-        identifier("target_datasource_id", self.target_datasource_id)
-        for field in ("source_app_id", "target_app_id"):
-            if getattr(self, field) is not None:
-                identifier(field, getattr(self, field))
-        if self.server_id is not None:
-            validation.text("server_id", str(self.server_id), maximum=20)
-        validation.description("description", self.description)
-        validation.task_tag("task_tag", self.task_tag)
-        for index, mapping in enumerate(dict_list("table_mappings", self.table_mappings)):
-            name = f"table_mappings[{index}]"
-            for side in ("source_table", "target_table"):
-                if not mapping.get(side):
-                    raise FdiArgumentError(name, dict(mapping), f"must have {side}")
-                validation.table(f"{name}.{side}", mapping[side])
-            for key in mapping:
-                if key not in MAPPING_KEYS:
-                    rule = f"is unknown; a mapping has {', '.join(MAPPING_KEYS)}"
-                    raise FdiArgumentError(f"{name}.{key}", mapping[key], rule)
-            for key in MAPPING_KEYS[2:]:
-                if mapping.get(key) is not None:
-                    dict_list(f"{name}.{key}", mapping[key])
-
-    def _operation_types(self) -> list[str]:
-        # An empty list is left to the client's check, whose message says what may be in it.
-        return id_list("operation_types", self.operation_types) if self.operation_types else []
-
     def _creation(self) -> Callable[[], str | None]:
         """What creates the task. Called again, it repeats only what has not succeeded yet."""
+        given = self._arguments
         prepared: str | None = None
 
         def create() -> str | None:
@@ -188,7 +195,7 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
             prepared = prepared or self._prepare()
             created = self.client.create_composite_task(
                 task_name=self.fdi_task_name,
-                operation_types=self._operation_types(),
+                operation_types=given.operation_types,
                 task_id=prepared,
                 description=self.description,
                 task_tag=self.task_tag,
@@ -201,23 +208,24 @@ class FdiCreateCompositeTaskOperator(FdiBaseOperator):
 
     def _prepare(self) -> str:
         """Initialise the task and add its table mappings; returns the id that FDI reserved for it."""
+        given = self._arguments
         initialised = self.client.init_composite_task(
             source_datasource_id=self.source_datasource_id,
             target_datasource_id=self.target_datasource_id,
-            auto_mapping=boolean("auto_mapping", self.auto_mapping),
-            server_id=self.server_id,
+            auto_mapping=given.auto_mapping,
+            server_id=given.server_id,
         )
         if not initialised:
             raise FdiProtocolError(
                 "The service did not say the id of the task to be.", operation="init_composite_task"
             )
         task_id = initialised[0].task_id
-        for mapping in dict_list("table_mappings", self.table_mappings):
+        for mapping in given.table_mappings:
             self.client.create_mapping(
                 task_id,
                 source_datasource_id=self.source_datasource_id,
                 target_datasource_id=self.target_datasource_id,
-                server_id=self.server_id,
+                server_id=given.server_id,
                 **mapping,
             )
         return task_id
@@ -244,6 +252,13 @@ class FdiResetCompositeTaskOperator(FdiBaseOperator):
         "fdi_task_name",
         "date_from",
     )
+    _checks = {
+        **FdiBaseOperator._checks,
+        **TASK_CHECKS,
+        # An empty template must not make the task copy all changes again from the beginning.
+        "date_from": optional(time_ms),
+    }
+    _joint_checks = ONE_TASK
     operator_extra_links = (FdiTaskLink(),)
 
     def __init__(
@@ -258,13 +273,11 @@ class FdiResetCompositeTaskOperator(FdiBaseOperator):
         self.fdi_task_id = fdi_task_id
         self.fdi_task_name = fdi_task_name
         self.date_from = date_from
+        self._check_literals()
 
     @fail_without_retry
     def execute(self, context: Context) -> str:
-        # An empty template must not make the task copy all changes again from the beginning.
-        if self.date_from is not None:
-            time_ms("date_from", self.date_from)
-        task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
+        task_id = self._fdi_task_id()
         self._push_task_link(context, task_id)
         self.client.reset_composite_task(task_id, date_from=self.date_from)
         self.log.info("Reset %s", self._label(task_id))

@@ -29,15 +29,17 @@ class FdiTestDatasourceOperator(FdiBaseOperator):
     """
 
     template_fields: Sequence[str] = (*FdiBaseOperator.template_fields, "datasource_id")
+    _checks = {**FdiBaseOperator._checks, "datasource_id": identifier}
 
     def __init__(self, *, datasource_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.datasource_id = datasource_id
+        self._check_literals()
 
     @fail_without_retry
     def execute(self, context: Context) -> bool:
+        datasource_id = self._arguments.datasource_id
         client = self.client
-        datasource_id = identifier("datasource_id", self.datasource_id)
         source = client.get_datasource(datasource_id)
         mask_secrets(secret_values(source.content))
         name = clean_text(source.datasource_name or "", 100)

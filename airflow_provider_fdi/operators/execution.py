@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_fdi.client.errors import FdiError, is_permanent, task_label
 from airflow_provider_fdi.compat import AirflowSkipException, task_state_store
-from airflow_provider_fdi.constants import SHORTEST_INTERVAL
 from airflow_provider_fdi.deferral import clear_generation_of, deadline_of, defer_for, try_of
 from airflow_provider_fdi.exceptions import FdiDataGateFailed, FdiRunFailed, FdiTaskBusy, FdiTimeout
 from airflow_provider_fdi.links import FdiRunLink, push_link
 from airflow_provider_fdi.runs import report, verdict
-from airflow_provider_fdi.runs.start import IF_RUNNING, Busy, Ended, RunRequest, advance
+from airflow_provider_fdi.runs.start import Busy, Ended, RunRequest, advance
 from airflow_provider_fdi.runs.state import RunRecord, TryState
 from airflow_provider_fdi.runs.stop import terminate_own_run
 from airflow_provider_fdi.runs.waits import RunEnds, Wait, poll_until, take_snapshot, watch
 from airflow_provider_fdi.termination import Contact
-from airflow_provider_fdi.validation import boolean, choice, count, number
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -66,13 +64,10 @@ class RunExecution:
         self.operator = operator
         self.context = context
         self.try_state = try_state
-        self.interval = number("poll_interval", operator.poll_interval, minimum=SHORTEST_INTERVAL)
-        self.failure_timeout = number("poll_failure_timeout", operator.poll_failure_timeout)
-        self.gate = verdict.DataGate(
-            min_rows=count("min_rows", operator.min_rows),
-            max_dirty_rows=count("max_dirty_rows", operator.max_dirty_rows),
-            skip_if_empty=boolean("skip_if_empty", operator.skip_if_empty),
-        )
+        given = operator._arguments
+        self.interval = given.poll_interval
+        self.failure_timeout = given.poll_failure_timeout
+        self.gate = verdict.DataGate(given.min_rows, given.max_dirty_rows, given.skip_if_empty)
         # This makes the client: on_kill could not read a connection.
         request = poll_until(
             partial(self._request, fdi_task_id),
@@ -90,15 +85,16 @@ class RunExecution:
 
     def _request(self, fdi_task_id: str | None) -> RunRequest:
         operator = self.operator
-        policy = choice("if_running", operator.if_running, IF_RUNNING)
+        given = operator._arguments
+        policy = given.if_running
         try_number = try_of(self.context)
         if policy == "wait" and try_number > 1 and operator.durable and self.try_state.store is None:
             # Without a state store a retry cannot know its own run from another's.
             policy = "join"
         return RunRequest(
-            start_grace=number("start_grace", operator.start_grace),
-            start_if_stopped=boolean("start_if_stopped", operator.start_if_stopped),
-            fdi_task_id=fdi_task_id or operator._task_id_of(operator.fdi_task_id, operator.fdi_task_name),
+            start_grace=given.start_grace,
+            start_if_stopped=given.start_if_stopped,
+            fdi_task_id=fdi_task_id or operator._fdi_task_id(),
             clear_generation=clear_generation_of(self.context),
             try_number=try_number,
             if_running=policy,

@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_fdi.client.errors import FdiResponseError, task_label
+from airflow_provider_fdi.client.errors import FdiArgumentError, FdiResponseError, task_label
 from airflow_provider_fdi.compat import default_deferrable
-from airflow_provider_fdi.constants import TIMEOUT
+from airflow_provider_fdi.constants import IF_RUNNING, SHORTEST_INTERVAL, TIMEOUT
 from airflow_provider_fdi.deferral import check_event
 from airflow_provider_fdi.exceptions import fail_without_retry
 from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink
-from airflow_provider_fdi.operators.base import FdiBaseOperator
+from airflow_provider_fdi.operators.base import ONE_TASK, TASK_CHECKS, FdiBaseOperator
 from airflow_provider_fdi.termination import ask_state, execution_timeout_is_over, user_ended_running_task
+from airflow_provider_fdi.validation import boolean, choice, count, flag, number
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -24,6 +26,19 @@ if TYPE_CHECKING:
 
 KILL_TIMEOUT = 4.5
 """Seconds for all of ``on_kill``: Airflow sends SIGKILL after 5."""
+
+
+def gate_needs_the_end(
+    wait_for_completion: object, min_rows: object, max_dirty_rows: object, skip_if_empty: object
+) -> None:
+    """A run's rows are judged only by a task that waits for its end."""
+    gates = {"min_rows": min_rows, "max_dirty_rows": max_dirty_rows, "skip_if_empty": skip_if_empty or None}
+    for field, value in gates.items():
+        if value is not None and not wait_for_completion:
+            rule = (
+                "needs wait_for_completion=True\nOtherwise the task ends before the run has moved its rows."
+            )
+            raise FdiArgumentError(field, value, rule)
 
 
 class FdiRunTaskOperator(FdiBaseOperator):
@@ -86,6 +101,26 @@ class FdiRunTaskOperator(FdiBaseOperator):
         "max_dirty_rows",
         "skip_if_empty",
     )
+    _checks = {
+        **FdiBaseOperator._checks,
+        **TASK_CHECKS,
+        "wait_for_completion": flag,
+        "deferrable": flag,
+        "poll_interval": partial(number, minimum=SHORTEST_INTERVAL),
+        "if_running": partial(choice, allowed=IF_RUNNING),
+        "start_if_stopped": boolean,
+        "start_grace": number,
+        "poll_failure_timeout": number,
+        "min_rows": count,
+        "max_dirty_rows": count,
+        "skip_if_empty": boolean,
+        "durable": flag,
+        "terminate_on_kill": flag,
+    }
+    _joint_checks = {
+        **ONE_TASK,
+        ("wait_for_completion", "min_rows", "max_dirty_rows", "skip_if_empty"): gate_needs_the_end,
+    }
     operator_extra_links = (FdiTaskLink(), FdiRunLink())
 
     def __init__(
@@ -123,6 +158,7 @@ class FdiRunTaskOperator(FdiBaseOperator):
         self.durable = durable
         self.terminate_on_kill = terminate_on_kill
         self._execution: RunExecution | None = None
+        self._check_literals()
 
     @fail_without_retry
     def execute(self, context: Context) -> dict[str, Any]:
@@ -224,6 +260,8 @@ class FdiTerminateRunOperator(FdiBaseOperator):
     """
 
     template_fields: Sequence[str] = (*FdiBaseOperator.template_fields, "fdi_task_id", "fdi_task_name")
+    _checks = {**FdiBaseOperator._checks, **TASK_CHECKS}
+    _joint_checks = ONE_TASK
     operator_extra_links = (FdiTaskLink(),)
 
     def __init__(
@@ -232,6 +270,7 @@ class FdiTerminateRunOperator(FdiBaseOperator):
         super().__init__(**kwargs)
         self.fdi_task_id = fdi_task_id
         self.fdi_task_name = fdi_task_name
+        self._check_literals()
 
     @fail_without_retry
     def execute(self, context: Context) -> bool:
@@ -239,7 +278,7 @@ class FdiTerminateRunOperator(FdiBaseOperator):
         from airflow_provider_fdi.runs.verdict import is_executing
         from airflow_provider_fdi.runs.waits import task_state
 
-        task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
+        task_id = self._fdi_task_id()
         self._push_task_link(context, task_id)
         try:
             self.client.terminate_task(task_id)

@@ -4,22 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fdi import validation
-from airflow_provider_fdi.client.cron import to_quartz
 from airflow_provider_fdi.client.errors import FdiArgumentError, FdiError
 from airflow_provider_fdi.client.times import start_time_ms
 from airflow_provider_fdi.exceptions import FdiAlreadyExists, fail_without_retry
 from airflow_provider_fdi.links import FdiTaskLink
-from airflow_provider_fdi.operators.base import FdiBaseOperator
+from airflow_provider_fdi.operators.base import ONE_TASK, TASK_CHECKS, FdiBaseOperator
 from airflow_provider_fdi.operators.creation import IF_EXISTS, change_record
-from airflow_provider_fdi.validation import choice, not_rendered_none
+from airflow_provider_fdi.validation import choice, if_given, optional, text
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 SCHEDULE_KEY = "fdi_schedule"
+
+
+def _quartz(field: str, value: object) -> str:
+    # Deferred: most DAG files have no cron expression for FDI, and importing the operators must stay cheap.
+    from airflow_provider_fdi.client.cron import to_quartz
+
+    return to_quartz(value, field=field)
+
+
+def cron_or_period(cron: object, period: object, dispatch_interval: object, cron_timezone: object) -> None:
+    """Either a cron expression with its time zone, or a period with its interval."""
+    if cron and period:
+        raise FdiArgumentError("cron", cron, f"give this or period, not both\nperiod is {period!r}.")
+    if not cron and not period:
+        raise FdiArgumentError("cron", cron, "give either cron, or period with dispatch_interval")
+    if cron and dispatch_interval is not None:
+        rule = "goes with period, not with cron\nRemove it: the cron says how often."
+        raise FdiArgumentError("dispatch_interval", dispatch_interval, rule)
+    if period and dispatch_interval is None:
+        rule = f"is missing\nPeriod {period!r} needs it: how many of them lie between two runs, 1 to 59."
+        raise FdiArgumentError("dispatch_interval", None, rule)
+    if period and cron_timezone:
+        raise FdiArgumentError("cron_timezone", cron_timezone, "goes with cron, not with period")
 
 
 class FdiCreateScheduleOperator(FdiBaseOperator):
@@ -56,6 +79,18 @@ class FdiCreateScheduleOperator(FdiBaseOperator):
         "remark",
         "if_exists",
     )
+    _checks = {
+        **FdiBaseOperator._checks,
+        **TASK_CHECKS,
+        "cron": if_given(_quartz),
+        "period": if_given(validation.period),
+        "dispatch_interval": optional(validation.dispatch_interval),
+        "start_time": if_given(start_time_ms),
+        "cron_timezone": if_given(text),
+        "remark": optional(partial(text, minimum=0)),
+        "if_exists": partial(choice, allowed=IF_EXISTS),
+    }
+    _joint_checks = {**ONE_TASK, ("cron", "period", "dispatch_interval", "cron_timezone"): cron_or_period}
     operator_extra_links = (FdiTaskLink(),)
 
     def __init__(
@@ -82,12 +117,12 @@ class FdiCreateScheduleOperator(FdiBaseOperator):
         self.cron_timezone = cron_timezone
         self.remark = remark
         self.if_exists = if_exists
+        self._check_literals()
 
     @fail_without_retry
     def execute(self, context: Context) -> str:
-        plan = self._checked_plan()
-        choice("if_exists", self.if_exists, IF_EXISTS)
-        fdi_task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
+        plan = self._plan()
+        fdi_task_id = self._fdi_task_id()
         client = self.client
         self._push_task_link(context, fdi_task_id)
         existing = client.get_schedule(fdi_task_id)
@@ -129,32 +164,8 @@ class FdiCreateScheduleOperator(FdiBaseOperator):
             self.log.info("Schedule %s is not changed", existing.dispatch_id)
         return existing.dispatch_id
 
-    def _checked_plan(self) -> dict[str, Any]:
-        """The fields of the request, checked before anything is sent."""
-        if bool(self.cron) == bool(self.period):
-            both = f", not both (period={self.period!r})" if self.cron else ""
-            raise FdiArgumentError(
-                "cron",
-                self.cron,
-                f"give either cron, or period with dispatch_interval{both}",
-            )
-        start = start_time_ms("start_time", self.start_time) if self.start_time not in (None, "") else None
-        for field in ("remark", "cron_timezone"):
-            not_rendered_none(field, getattr(self, field))
-            if getattr(self, field) is not None:
-                validation.text(field, getattr(self, field), minimum=0)
-        plan: dict[str, Any] = {"start_time": start, "remark": self.remark}
-        if self.cron:
-            if self.dispatch_interval is not None:
-                raise FdiArgumentError(
-                    "dispatch_interval",
-                    self.dispatch_interval,
-                    "goes with period, not cron",
-                )
-            return plan | {"cron": to_quartz(self.cron), "cron_timezone": self.cron_timezone or None}
-        if self.cron_timezone:
-            raise FdiArgumentError("cron_timezone", self.cron_timezone, "goes with cron, not period")
-        return plan | {
-            "period": validation.period("period", self.period),
-            "dispatch_interval": validation.dispatch_interval("dispatch_interval", self.dispatch_interval),
-        }
+    def _plan(self) -> dict[str, Any]:
+        """The fields of the request."""
+        given = self._arguments
+        fields = ("cron", "cron_timezone") if given.cron else ("period", "dispatch_interval")
+        return {field: getattr(given, field) for field in ("start_time", "remark", *fields)}

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fdi import validation
 from airflow_provider_fdi.client.enums import TaskStatus
 from airflow_provider_fdi.client.errors import FdiError, FdiNotFoundError, task_label
-from airflow_provider_fdi.client.task_detail import to_json_text
+from airflow_provider_fdi.client.task_detail import describe_detail, to_json_text
 from airflow_provider_fdi.exceptions import FdiBatchFailed, FdiTaskBusy, fail_without_retry
 from airflow_provider_fdi.links import FdiTaskLink
-from airflow_provider_fdi.operators.base import FdiBaseOperator
+from airflow_provider_fdi.operators.base import ONE_TASK, TASK_CHECKS, FdiBaseOperator
 from airflow_provider_fdi.operators.creation import (
     CREATE_KEY,
     IF_EXISTS,
@@ -20,7 +21,7 @@ from airflow_provider_fdi.operators.creation import (
     create_once,
 )
 from airflow_provider_fdi.operators.status import failure_words, require_stopped, still_to_do
-from airflow_provider_fdi.validation import boolean, choice, identifier, not_rendered_none
+from airflow_provider_fdi.validation import Check, boolean, choice, identifier, if_given
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 UPDATE_KEY = "fdi_was_started"
 DELETE_KEY = "fdi_delete"
 
-CHECKS: dict[str, Callable[[str, object], str | None]] = {
+CHECKS: dict[str, Check] = {
     "task_name": validation.task_name,
     "task_type": validation.task_type,
     "source_datasource_id": identifier,
@@ -40,6 +41,19 @@ CHECKS: dict[str, Callable[[str, object], str | None]] = {
     "task_tag": validation.task_tag,
 }
 """The check of each field of a common task, by its name in the client."""
+OTHER_FIELDS = ("task_detail", "source_datasource_id", "target_datasource_id", "description", "task_tag")
+"""The fields of a common task whose parameter has the same name."""
+
+
+def _log_detail(operator: FdiBaseOperator, task_detail: str) -> None:
+    """Log what a task moves, if its ``task_detail`` says so in a known way."""
+    moved = describe_detail(task_detail)
+    if moved:
+        operator.log.info("%s", moved)
+
+
+def _json_text(field: str, value: Any) -> str:
+    return to_json_text(value, field=field)
 
 
 class FdiCreateTaskOperator(FdiBaseOperator):
@@ -73,6 +87,18 @@ class FdiCreateTaskOperator(FdiBaseOperator):
         "if_exists",
         "stop_first",
     )
+    _checks = {
+        **FdiBaseOperator._checks,
+        "fdi_task_name": CHECKS["task_name"],
+        "fdi_task_type": CHECKS["task_type"],
+        "source_datasource_id": identifier,
+        "target_datasource_id": identifier,
+        "task_detail": _json_text,
+        "description": CHECKS["description"],
+        "task_tag": CHECKS["task_tag"],
+        "if_exists": partial(choice, allowed=IF_EXISTS),
+        "stop_first": boolean,
+    }
     fields_from_files = ("task_detail",)
     template_fields_renderers = {"task_detail": "json"}
     fields_with_secrets = ("task_detail",)
@@ -102,12 +128,16 @@ class FdiCreateTaskOperator(FdiBaseOperator):
         self.task_tag = task_tag
         self.if_exists = if_exists
         self.stop_first = stop_first
+        self._check_literals()
 
     @fail_without_retry
     def execute(self, context: Context) -> str:
-        body = self._checked_body()
-        choice("if_exists", self.if_exists, IF_EXISTS)
-        stop_first = boolean("stop_first", self.stop_first)
+        given = self._arguments
+        body = {
+            "task_name": given.fdi_task_name,
+            "task_type": given.fdi_task_type,
+            **{field: getattr(given, field) for field in OTHER_FIELDS},
+        }
         client = self.client
 
         def create() -> str | None:
@@ -119,30 +149,18 @@ class FdiCreateTaskOperator(FdiBaseOperator):
         self._push_task_link(context, task_id)
         if existing is None:
             self.log.info("Created %s", task_label(task_id, self.fdi_task_name))
+            _log_detail(self, given.task_detail)
             return task_id
         if self.if_exists == "fail":
             raise already_exists(self.fdi_task_name, task_id)
         if self.if_exists == "update":
-            require_stopped(client, existing, stop_first, "update")
+            require_stopped(client, existing, given.stop_first, "update")
             client.update_task(task_id, **body)
             self.log.info("Updated %s", task_label(task_id, self.fdi_task_name))
+            _log_detail(self, given.task_detail)
         else:
             self.log.info("%s exists and is not changed", task_label(task_id, self.fdi_task_name))
         return task_id
-
-    def _checked_body(self) -> dict[str, Any]:
-        """The body of the request, checked before anything is sent."""
-        for field in ("fdi_task_name", "description", "task_tag"):
-            not_rendered_none(field, getattr(self, field))
-        return {
-            "task_name": validation.task_name("fdi_task_name", self.fdi_task_name),
-            "task_type": validation.task_type("fdi_task_type", self.fdi_task_type),
-            "source_datasource_id": identifier("source_datasource_id", self.source_datasource_id),
-            "target_datasource_id": identifier("target_datasource_id", self.target_datasource_id),
-            "task_detail": to_json_text(self.task_detail),
-            "description": validation.description("description", self.description),
-            "task_tag": validation.task_tag("task_tag", self.task_tag),
-        }
 
 
 class FdiUpdateTaskOperator(FdiBaseOperator):
@@ -186,6 +204,21 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
         "stop_first",
         "restart",
     )
+    _checks = {
+        **FdiBaseOperator._checks,
+        **TASK_CHECKS,
+        "task_detail": _json_text,
+        # An empty description or tag clears it; an empty name, type or id leaves the old one.
+        "new_fdi_task_name": if_given(CHECKS["task_name"]),
+        "fdi_task_type": if_given(CHECKS["task_type"]),
+        "source_datasource_id": if_given(identifier),
+        "target_datasource_id": if_given(identifier),
+        "description": CHECKS["description"],
+        "task_tag": CHECKS["task_tag"],
+        "stop_first": boolean,
+        "restart": boolean,
+    }
+    _joint_checks = ONE_TASK
     fields_from_files = ("task_detail",)
     template_fields_renderers = {"task_detail": "json"}
     fields_with_secrets = ("task_detail",)
@@ -219,13 +252,18 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
         self.task_tag = task_tag
         self.stop_first = stop_first
         self.restart = restart
+        self._check_literals()
 
     @fail_without_retry
     def execute(self, context: Context) -> str:
-        changes = self._checked_changes()
-        stop_first = boolean("stop_first", self.stop_first)
-        restart = boolean("restart", self.restart) and stop_first
-        task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
+        given = self._arguments
+        values = {
+            "task_name": given.new_fdi_task_name,
+            "task_type": given.fdi_task_type,
+            **{field: getattr(given, field) for field in OTHER_FIELDS},
+        }
+        changes = {field: value for field, value in values.items() if value is not None}
+        task_id = self._fdi_task_id()
         client = self.client
         self._push_task_link(context, task_id)
         task = client.get_task(task_id)
@@ -243,9 +281,9 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
         for field, check in CHECKS.items():
             if field not in changes:
                 check(field, body[field])
-        was_started = restart and self._was_started(context, task)
+        was_started = given.restart and given.stop_first and self._was_started(context, task)
         try:
-            require_stopped(client, task, stop_first, "update")
+            require_stopped(client, task, given.stop_first, "update")
             client.update_task(task_id, **body)
         except (FdiError, FdiTaskBusy):
             # The task was started before, so it must not be left stopped.
@@ -253,6 +291,7 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
                 self._start_again(task_id)
             raise
         self.log.info("Updated %s", task_label(task_id, body["task_name"]))
+        _log_detail(self, given.task_detail)
         failed = self._start_again(task_id) if was_started else None
         if failed:
             raise FdiBatchFailed.because(
@@ -261,18 +300,6 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
                 "A retry starts it (Airflow >= 3.3); or start it in the console.",
             )
         return task_id
-
-    def _checked_changes(self) -> dict[str, Any]:
-        """The fields that are given, checked before anything is sent."""
-        changes: dict[str, Any] = {"task_detail": to_json_text(self.task_detail)}
-        for field, check in CHECKS.items():
-            parameter = {"task_name": "new_fdi_task_name", "task_type": "fdi_task_type"}.get(field, field)
-            value = getattr(self, parameter)
-            not_rendered_none(parameter, value)
-            # An empty description or tag clears it; an empty name, type or id leaves the old one.
-            if value or (value is not None and field in ("description", "task_tag")):
-                changes[field] = check(parameter, value)
-        return changes
 
     def _was_started(self, context: Context, task: Task) -> bool:
         """Whether the task was started before the first try stopped it.
@@ -321,6 +348,8 @@ class FdiDeleteTaskOperator(FdiBaseOperator):
         "stop_first",
         "missing_ok",
     )
+    _checks = {**FdiBaseOperator._checks, **TASK_CHECKS, "stop_first": boolean, "missing_ok": boolean}
+    _joint_checks = ONE_TASK
 
     def __init__(
         self,
@@ -336,18 +365,19 @@ class FdiDeleteTaskOperator(FdiBaseOperator):
         self.fdi_task_name = fdi_task_name
         self.stop_first = stop_first
         self.missing_ok = missing_ok
+        self._check_literals()
 
     @fail_without_retry
     def execute(self, context: Context) -> None:
-        stop_first = boolean("stop_first", self.stop_first)
-        try_state, record = change_record(context, DELETE_KEY, str(self.fdi_task_id or self.fdi_task_name))
+        given = self._arguments
+        try_state, record = change_record(context, DELETE_KEY, given.fdi_task_id or given.fdi_task_name)
         # An earlier try may have deleted it.
-        may_miss = boolean("missing_ok", self.missing_ok) or try_state.remembers(record)
+        may_miss = given.missing_ok or try_state.remembers(record)
         task: Task | None
         try:
             task = self._task(may_miss)
             if task is not None:
-                require_stopped(self.client, task, stop_first, "delete")
+                require_stopped(self.client, task, given.stop_first, "delete")
                 self._delete(task, try_state, record)
         except FdiNotFoundError as error:
             if not (may_miss and error.said_by_fdi):
@@ -369,7 +399,7 @@ class FdiDeleteTaskOperator(FdiBaseOperator):
             raise
 
     def _task(self, may_miss: bool) -> Task | None:
-        if may_miss and self.fdi_task_name and not self.fdi_task_id:
-            not_rendered_none("fdi_task_name", self.fdi_task_name)
-            return self.hook.find_task(self.fdi_task_name)
-        return self.client.get_task(self._task_id_of(self.fdi_task_id, self.fdi_task_name))
+        given = self._arguments
+        if may_miss and given.fdi_task_name:
+            return self.hook.find_task(given.fdi_task_name)
+        return self.client.get_task(self._fdi_task_id())

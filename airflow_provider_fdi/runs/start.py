@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from airflow_provider_fdi.client.backoff import Backoff
 from airflow_provider_fdi.client.enums import TaskStatus
@@ -56,7 +56,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 IfRunning = Literal["wait", "join", "fail", "skip"]
-IF_RUNNING: tuple[IfRunning, ...] = get_args(IfRunning)
 
 ALREADY_STARTED = "FDI.3023"
 

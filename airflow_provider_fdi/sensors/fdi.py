@@ -7,11 +7,11 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property, wraps
+from functools import cached_property, partial, wraps
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
-from airflow_provider_fdi.client.enums import ExecuteStatus
 from airflow_provider_fdi.client.errors import (
+    HIDDEN,
     FdiArgumentError,
     FdiError,
     FdiNotFoundError,
@@ -37,8 +37,8 @@ from airflow_provider_fdi.exceptions import (
     fail_without_retry,
 )
 from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink
-from airflow_provider_fdi.operators.base import FdiConnectionMixin
-from airflow_provider_fdi.validation import id_list, identifier, number
+from airflow_provider_fdi.operators.base import ONE_TASK, TASK_CHECKS, FdiConnectionMixin
+from airflow_provider_fdi.validation import flag, identifier, number, optional, run_statuses
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -49,6 +49,17 @@ if TYPE_CHECKING:
 NOT_GIVEN: Any = object()
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _since_when(completed_after_given: object, fdi_run_id: object) -> None:
+    """Whatever run counts, it must have been said."""
+    if not completed_after_given and fdi_run_id is None:
+        rule = (
+            "must be given\nOtherwise an old success passes for a new one. Set it to"
+            " '{{ data_interval_end }}' ('{{ dag_run.run_after }}' in DAG runs that have no data interval),"
+            " or to None to take the latest run whatever its age."
+        )
+        raise FdiArgumentError("completed_after", HIDDEN, rule)
 
 
 def skips_if_soft(method: F) -> F:
@@ -116,6 +127,18 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
         "failure_statuses",
         "poll_failure_timeout",
     )
+    _checks = {
+        **FdiConnectionMixin._checks,
+        **TASK_CHECKS,
+        # Only None itself means any time; a template that renders to nothing is a mistake.
+        "completed_after": optional(time_ms),
+        "fdi_run_id": optional(identifier),
+        "target_statuses": run_statuses,
+        "failure_statuses": partial(run_statuses, may_be_empty=True),
+        "deferrable": flag,
+        "poll_failure_timeout": number,
+    }
+    _joint_checks = {**ONE_TASK, ("_completed_after_given", "fdi_run_id"): _since_when}
     ui_color = "#fff3e0"
     operator_extra_links = (FdiTaskLink(), FdiRunLink())
 
@@ -136,15 +159,10 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if completed_after is NOT_GIVEN and fdi_run_id is None:
-            raise ValueError(
-                "completed_after: must be given, so that an old success does not pass for a new one; set it"
-                " to '{{ data_interval_end }}' ('{{ dag_run.run_after }}' in DAG runs that have no data"
-                " interval), or to None to take the latest run whatever its age"
-            )
         self.fdi_task_id = fdi_task_id
         self.fdi_task_name = fdi_task_name
-        self.completed_after = None if completed_after is NOT_GIVEN else completed_after
+        self._completed_after_given = completed_after is not NOT_GIVEN
+        self.completed_after = completed_after if self._completed_after_given else None
         self.fdi_run_id = fdi_run_id
         self.target_statuses = target_statuses
         self.failure_statuses = failure_statuses
@@ -157,6 +175,7 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
         self._polled_once = False
         self._reached_back = False
         self._reported = ""
+        self._check_literals()
 
     @skips_if_soft
     @fail_without_retry
@@ -252,7 +271,7 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
         # Deferred, here and below: runs costs more than a DAG file should pay.
         from airflow_provider_fdi.runs.waits import PollFailures
 
-        limit = number("poll_failure_timeout", self.poll_failure_timeout)
+        limit = self._arguments.poll_failure_timeout
         # A process that polls once does not know for how long polls have failed.
         return PollFailures(math.inf if self.reschedule and not self.deferrable else limit)
 
@@ -322,33 +341,20 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
         from airflow_provider_fdi.runs.verdict import never_ends
         from airflow_provider_fdi.runs.waits import RunCompleted, RunEnds, TaskHealthy, task_state
 
-        number("poll_failure_timeout", self.poll_failure_timeout)
-        targets, failures = self._targets, self._failure_statuses
-        after = self.completed_after
-        # Only None itself means any time; a template that renders to nothing is a mistake.
-        completed_after = None if after is None else time_ms("completed_after", after)
-        run_id = None if self.fdi_run_id is None else identifier("fdi_run_id", self.fdi_run_id)
+        given = self._arguments
         client = self.hook.get_conn()
-        task_id = self._task_id_of(self.fdi_task_id, self.fdi_task_name)
-        if run_id is not None:
-            return RunEnds(task_id, run_id)
+        task_id = self._fdi_task_id()
+        if given.fdi_run_id is not None:
+            return RunEnds(task_id, given.fdi_run_id)
         task, _ = task_state(client, task_id)
         if task is None:
             task = client.get_task(task_id)
         if task.task_name:
             self._task_names[task_id] = task.task_name
         if never_ends(task):
-            return TaskHealthy(task_id, failures)
-        statuses = tuple(dict.fromkeys((*targets, *failures)))
-        return RunCompleted(task_id, statuses, completed_after)
-
-    @property
-    def _targets(self) -> tuple[str, ...]:
-        return _statuses("target_statuses", self.target_statuses)
-
-    @property
-    def _failure_statuses(self) -> tuple[str, ...]:
-        return _statuses("failure_statuses", self.failure_statuses, may_be_empty=True)
+            return TaskHealthy(task_id, given.failure_statuses)
+        statuses = tuple(dict.fromkeys((*given.target_statuses, *given.failure_statuses)))
+        return RunCompleted(task_id, statuses, given.completed_after)
 
     def _judge_run(self, context: Context, wait: Wait, snapshot: Snapshot) -> PokeReturnValue:
         """Whether the log shows that the wait is over; publishes the run if so.
@@ -374,7 +380,7 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
         context["ti"].xcom_push(key="fdi_run_id", value=run.run_id)
         self._report_to_outlets(context, summary)
         status = run.execute_status.value
-        if outcome(run) is not Outcome.UNKNOWN and status in self._targets:
+        if outcome(run) is not Outcome.UNKNOWN and status in self._arguments.target_statuses:
             ended = clock_time(summary["end_time"])
             self.log.info("%s of %s, ended %s", describe(run), self._label(wait.fdi_task_id), ended)
             self.log.info("Console: %s", url)
@@ -402,7 +408,7 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
             self._log_progress("the service does not list it")
             return PokeReturnValue(is_done=False)
         execution = task.execute_status.value if task.execute_status else None
-        state = health(task, self._failure_statuses)
+        state = health(task, self._arguments.failure_statuses)
         if state is Health.FAILED:
             raise FdiRunFailed.because(
                 f"The task, which should run without end, ended as {execution}.",
@@ -424,21 +430,6 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
             self,
             [self._wait],
             poll_interval=self.poke_interval,
-            poll_failure_timeout=number("poll_failure_timeout", self.poll_failure_timeout),
+            poll_failure_timeout=self._arguments.poll_failure_timeout,
             deadline=deadline_of(context, self._limit),
         )
-
-
-def _statuses(field: str, value: Any, *, may_be_empty: bool = False) -> tuple[str, ...]:
-    """States of runs, in the service's spelling.
-
-    :raises FdiArgumentError: names the field, the value and what is allowed.
-    """
-    if may_be_empty and not isinstance(value, str) and not value:
-        return ()
-    known = [status.value for status in ExecuteStatus if status.is_terminal]
-    found = tuple(status.upper() for status in id_list(field, value))
-    for status in found:
-        if status not in known:
-            raise FdiArgumentError(field, status, f"must be among {', '.join(known)}")
-    return found

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_fdi import validation
 from airflow_provider_fdi.client.backoff import Backoff
-from airflow_provider_fdi.client.enums import ExecuteStatus
-from airflow_provider_fdi.client.errors import FdiError
+from airflow_provider_fdi.client.errors import FdiArgumentError, FdiError
 from airflow_provider_fdi.client.names import no_task_named, only_task_named
 from airflow_provider_fdi.clock import now_ms
 from airflow_provider_fdi.compat import BaseEventTrigger, asset_state_accessors
-from airflow_provider_fdi.constants import AIRFLOW_RUNS_KEY
+from airflow_provider_fdi.constants import AIRFLOW_RUNS_KEY, SHORTEST_INTERVAL
+from airflow_provider_fdi.exceptions import in_dag_file
 from airflow_provider_fdi.hooks.fdi import connect
 from airflow_provider_fdi.runs import events, verdict
 from airflow_provider_fdi.runs.poller import Poller, SharedPoller
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from airflow_provider_fdi.client.models import Run
 
 log = logging.getLogger(__name__)
-
-STATUSES = tuple(status.value for status in ExecuteStatus if status.is_terminal)
 
 AIRFLOW_RUN_KNOWN = 30.0
 """Seconds after its start by which a run that Airflow started is known as such."""
@@ -83,21 +82,19 @@ class FdiRunEventTrigger(BaseEventTrigger):
         instance_id: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.fdi_task_ids = _texts(fdi_task_id)
-        self.fdi_task_names = _texts(fdi_task_name)
-        self.statuses = sorted(_texts(statuses))
-        self.poll_interval = poll_interval
-        self.include_refused = include_refused
-        self.ignore_airflow_runs = ignore_airflow_runs
+        try:
+            self.fdi_task_ids = _texts("fdi_task_id", fdi_task_id, validation.identifier)
+            self.fdi_task_names = _texts("fdi_task_name", fdi_task_name, validation.existing_name)
+            validation.one_task(self.fdi_task_ids or fdi_task_id, self.fdi_task_names or fdi_task_name)
+            self.statuses = sorted(validation.run_statuses("statuses", statuses))
+            self.poll_interval = validation.number("poll_interval", poll_interval, minimum=SHORTEST_INTERVAL)
+            self.include_refused = validation.flag("include_refused", include_refused)
+            self.ignore_airflow_runs = validation.flag("ignore_airflow_runs", ignore_airflow_runs)
+        except FdiArgumentError as error:
+            raise in_dag_file(error, type(self).__name__) from None
         self.fdi_conn_id = fdi_conn_id
         self.project_id = project_id
         self.instance_id = instance_id
-        if bool(self.fdi_task_ids) == bool(self.fdi_task_names):
-            raise ValueError("FdiRunEventTrigger: give either fdi_task_id or fdi_task_name")
-        if not self.statuses or set(self.statuses) - set(STATUSES):
-            raise ValueError(f"FdiRunEventTrigger: statuses={self.statuses!r}: of {', '.join(STATUSES)}")
-        if not isinstance(poll_interval, (int, float)) or not 0 < poll_interval < math.inf:
-            raise ValueError(f"FdiRunEventTrigger: poll_interval={poll_interval!r}: must be more than 0")
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return (
@@ -291,16 +288,15 @@ class _CursorStore:
                 log.warning("Airflow did not store which runs were reported (%s)", self._key, exc_info=True)
 
 
-def _texts(value: str | Iterable[str] | None) -> list[str]:
+def _texts(field: str, value: str | Iterable[str] | None, check: validation.Check) -> list[str]:
     if value is None:
         return []
     texts = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
     for text in texts:
-        if not isinstance(text, str):
-            raise ValueError(f"FdiRunEventTrigger: {value!r}: must be a text or a list of texts")
-        if "{{" in text:
-            raise ValueError(f"FdiRunEventTrigger: {text!r}: triggers of assets have no templates")
-    return list(dict.fromkeys(texts))
+        if validation.is_reference(text):
+            rule = "cannot be a template or a reference\nThe triggers of assets belong to no DAG run."
+            raise FdiArgumentError(field, text, rule)
+    return list(dict.fromkeys(check(field, text) for text in texts))
 
 
 def _id_of(client: FdiClient, task_name: str) -> str:

@@ -568,7 +568,7 @@ def test_bad_ids_are_refused_everywhere(bad: Any, service: Server, client: FdiCl
     [
         (
             lambda c: c.create_task(**{**common, "task_name": "a b"}),
-            r"^task_name='a b': must be 3 to 100",
+            r"^task_name='a b': must not contain ' '",
         ),
         (lambda c: c.create_task(**{**common, "task_name": "_ab"}), "task_name='_ab'"),
         (lambda c: c.create_task(**{**common, "task_name": "ab"}), "task_name='ab': "),
@@ -579,7 +579,7 @@ def test_bad_ids_are_refused_everywhere(bad: Any, service: Server, client: FdiCl
         ),
         (
             lambda c: c.create_task(**{**common, "task_detail": "{'a': 1}"}),
-            r"task_detail: is not JSON.*line 1, column 2",
+            r"task_detail: is text, but not JSON\n.*line 1, column 2",
         ),
         (lambda c: c.create_task(**{**common, "task_detail": "[1]"}), "task_detail.*must be a JSON object"),
         (lambda c: c.create_task(**{**common, "task_detail": None}), "^task_detail"),
@@ -605,11 +605,11 @@ def test_bad_ids_are_refused_everywhere(bad: Any, service: Server, client: FdiCl
             "not by both",
         ),
         (lambda c: c.create_schedule("t"), "either cron, or period"),
-        (lambda c: c.create_schedule("t", cron="0 0 1 * 1"), "both the day of the month and the weekday"),
-        (lambda c: c.create_schedule("t", cron="@daily", start_time=1), "start_time=1: must lie between"),
+        (lambda c: c.create_schedule("t", cron="0 0 1 * 1"), "sets both day and weekday"),
+        (lambda c: c.create_schedule("t", cron="@daily", start_time=1), "start_time=1: must be from 2000"),
         (
             lambda c: c.create_schedule("t", cron="@daily", start_time="1999-12-31T23:59:59Z"),
-            "start_time='1999.*between",
+            "start_time='1999",
         ),
         (lambda c: c.create_schedule("t", cron="@daily", start_time="tomorrow"), "start_time='tomorrow'"),
         (

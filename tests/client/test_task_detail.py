@@ -55,7 +55,7 @@ def test_api_to_table_matches_the_documented_example() -> None:
             page_size_param="pageSize",
             max_pages=1,
         ),
-        td.table_target("CDCMODEL.NODE", [NODE]),
+        td.table_target("CDCMODEL.NODE", ["RES_SUBNET_IP_BETA", "METRIC_DATA"]),
         {"name": "RES_SUBNET_IP_BETA", "age": "METRIC_DATA"},
         on_error=td.error_handler(datasource_id="79c4", app_id="7396", path="data1"),
         on_completion=td.completion_message(
@@ -119,16 +119,16 @@ def test_json_text_is_sent_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ('{"a": 1,}', r"is not JSON: .* line 1, column 9"),
-        ("", "is not JSON"),
+        ('{"a": 1,}', r"is text, but not JSON\n.* at line 1, column 9"),
+        ("", "is text, but not JSON"),
         ("null", "must be a JSON object, is null"),
         ("[]", "must be a JSON object, is a list"),
         ("7", "must be a JSON object"),
-        ("[" * 100_000, "is not JSON"),
+        ("[" * 100_000, "is text, but not JSON that can be read"),
         ({"a": object()}, "cannot be written as JSON"),
         ({"a": float("nan")}, "cannot be written as JSON"),
-        (None, "must be a mapping or JSON text"),
-        ([], "must be a mapping or JSON text"),
+        (None, "is null, not a dict or JSON text"),
+        ([1], r"^task_detail: is a list, not a dict or JSON text\nGive a dict"),
     ],
 )
 def test_what_is_no_json_object_is_refused(given: Any, words: str) -> None:
@@ -164,3 +164,147 @@ def test_secrets_are_found_at_any_depth() -> None:
 )
 def test_secrets_are_found_in_addresses(url: str, expected: list[str]) -> None:
     assert secret_values({"content": {"url": url}}) == expected
+
+
+# --- what builders refuse -----------------------------------------------------------------------------------
+
+SOURCE = td.table_source("flights", ["id", "origin"])
+TARGET = td.table_target("dwh_flights", ["id", "origin_airport"])
+API = td.api_source(["id", "origin"])
+
+
+def test_columns_may_be_plain_names() -> None:
+    detail = td.table_to_table(SOURCE, TARGET, ["id", td.column_mapping("origin", "origin_airport")])
+    assert detail["sourceSelectedDatasource"]["sourceSelectedColumnList"] == [
+        {"field_name": "id"},
+        {"field_name": "origin"},
+    ]
+    assert [(row["source_column"], row["target_column"]) for row in detail["mappingTable"]] == [
+        ("id", "id"),
+        ("origin", "origin_airport"),
+    ]
+    by_dict = td.table_to_table(SOURCE, TARGET, {"id": "id", "origin": "origin_airport"})
+    assert by_dict["mappingTable"] == detail["mappingTable"]
+
+
+def test_fields_of_an_api_may_be_plain_names() -> None:
+    assert API["sourceMetaData"]["dataSource"] == [td.metadata_field(0, "id"), td.metadata_field(1, "origin")]
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: td.column("", "INT"), "field_name='': must not be empty"),
+        (lambda: td.column("id", 5), "field_type=5: must be a string"),
+        (lambda: td.column("id", "INT", "long"), "field_length='long': must be a number"),
+        (lambda: td.column("id", "INT", nullable="no"), "nullable='no': must be True or False"),
+        (lambda: td.column_mapping({}, "id"), "source: is empty\nGive the name of a column"),
+        (lambda: td.column_mapping("id", 5), "target: is a number without a name\n"),
+        (lambda: td.table_source("", []), "table='': must not be empty"),
+        (lambda: td.table_source("t", "id,origin"), "columns: must be a list of columns, is text"),
+        (lambda: td.table_source("t", {"id": "INT"}), "columns: must be a list of columns, is a dict"),
+        (lambda: td.table_source("t", [{}]), "columns[0]: is empty\n"),
+        (lambda: td.table_source("t", ["id", 5]), "columns[1]: is a number without a name\n"),
+        (lambda: td.table_source("t", ["id", "id"]), "columns='id': is there twice"),
+        (lambda: td.table_source("t", [], sql=" "), "sql=' ': must not be empty"),
+        (lambda: td.table_source("t", [], order_type="UP"), "order_type='UP': must be ASC or DESC"),
+        (lambda: td.table_source("t", [], incremental_from=0), "needs incremental_column\n"),
+        (
+            lambda: td.table_source("t", [], incremental_column="c", incremental_from="soon"),
+            "incremental_from='soon': is not a time\n",
+        ),
+        (lambda: td.table_target("t", [], truncate="yes"), "truncate='yes': must be True or False"),
+        (lambda: td.table_target("t", [], batch_number=0), "batch_number=0: must be a number of at least 1"),
+        (lambda: td.api_source([5]), "fields[0]: is a number without a name\nGive a name, or what"),
+        (lambda: td.api_source(["id"], page_param="page"), "page_param='page': must be in params or body\n"),
+        (lambda: td.error_handler(datasource_id="", app_id="a", path="p"), "datasource_id='': must not"),
+        (lambda: td.table_to_table({}, TARGET, []), "source: is empty\nGive what table_source(…) makes."),
+        (lambda: td.table_to_table(SOURCE, "t", []), "target: is text\nGive what table_target(…) makes."),
+        (lambda: td.table_to_table(TARGET, SOURCE, []), "source: has targetTable: source and target are"),
+        (lambda: td.table_to_table(SOURCE, SOURCE, []), "target: has sourceTable: source and target are"),
+        (lambda: td.table_to_table(SOURCE, TARGET, {}), "mapping: is empty\n"),
+        (lambda: td.table_to_table(SOURCE, TARGET, "id"), "mapping: must be a list of what column_mapping"),
+        (lambda: td.table_to_table(SOURCE, TARGET, [{}]), "mapping[0]: is empty\n"),
+        (
+            lambda: td.table_to_table(SOURCE, TARGET, {"orgin": "id"}),
+            "mapping='orgin': the source has no such column\nDid you mean 'origin'?",
+        ),
+        (
+            lambda: td.table_to_table(SOURCE, TARGET, {"id": "airline"}),
+            "mapping='airline': the target has no such column\nIts columns: id, origin_airport.",
+        ),
+        (
+            lambda: td.table_to_table(SOURCE, TARGET, {"origin_airport": "origin"}),
+            "mapping='origin_airport' -> 'origin': the sides are swapped\n",
+        ),
+        (
+            lambda: td.table_to_table(SOURCE, TARGET, {"id": "id", "origin": "id"}),
+            "mapping='id': is the target of two columns",
+        ),
+        (lambda: td.table_to_table(SOURCE, TARGET, [], on_error={}), "on_error: is empty\n"),
+        (lambda: td.api_to_table(API, TARGET, {}), "mapping: is empty\nGive a dict"),
+        (lambda: td.api_to_table(API, TARGET, ["id"]), "mapping: is a list\nGive a dict"),
+        (lambda: td.api_to_table(API, TARGET, {"ids": "id"}), "mapping='ids': the source has no such"),
+        (lambda: td.api_to_table(TARGET, API, {"id": "id"}), "source: has targetTable: source and target"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(build: Any, words: str) -> None:
+    with pytest.raises(FdiArgumentError) as caught:
+        build()
+    message = str(caught.value)
+    assert message.startswith(words) or words in message
+    assert len(message.partition("\n")[0]) <= 80
+
+
+def test_templates_and_references_are_passed_through() -> None:
+    class Reference:
+        def resolve(self, context: Any) -> str:
+            return "later"
+
+    later = Reference()
+    source = td.table_source("{{ params.table }}", ["{{ params.key }}", "id"], incremental_column=later)  # type: ignore[arg-type]
+    target = td.table_target(later, ["id"], truncate="{{ params.truncate }}")  # type: ignore[arg-type]
+    detail = td.table_to_table(source, target, {"whatever": "id", "id": "{{ params.to }}"})
+    assert detail["sourceSelectedDatasource"]["sourceTable"] == "{{ params.table }}"
+    assert detail["sourceSelectedDatasource"]["sourceDateColumn"] is later
+    assert detail["targetSelectedDatasource"]["targetTable"] is later
+    assert detail["targetSelectedDatasource"]["isSupportClearTab"] == "{{ params.truncate }}"
+
+
+def test_increments_begin_at_a_time_of_any_form() -> None:
+    source = td.table_source("t", [], incremental_column="changed", incremental_from="2026-01-01")
+    assert source["dataTimestamp"] == 1767225600000
+
+
+# --- what is moved, in a line -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("detail", "line"),
+    [
+        (td.table_to_table(SOURCE, TARGET, []), "flights (2 columns) -> dwh_flights"),
+        (
+            td.table_to_table(SOURCE, td.table_target("t", ["id"], truncate=True, create_table=True), []),
+            "flights (2 columns) -> t, create the table, truncate first",
+        ),
+        (
+            td.table_to_table(td.table_source("flights", ["id"], sql="SELECT 1"), TARGET, []),
+            "query over flights (1 column) -> dwh_flights",
+        ),
+        (
+            td.table_to_table(
+                td.table_source("f", [], incremental_column="changed"), td.table_target("t", []), ["a", "b"]
+            ),
+            "f (2 columns) -> t, only rows newer by changed",
+        ),
+        (td.api_to_table(API, TARGET, {"id": "id"}), "API (2 fields) -> dwh_flights"),
+        ({}, None),
+        ({"sourceSelectedDatasource": "x", "targetSelectedDatasource": []}, None),
+    ],
+)
+def test_a_detail_is_described_in_a_line(detail: dict[str, Any], line: str | None) -> None:
+    assert td.describe_detail(json.dumps(detail)) == line
+
+
+def test_a_detail_that_cannot_be_read_is_not_described() -> None:
+    assert td.describe_detail("{") is None

@@ -18,7 +18,8 @@ import pytest
 
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from tests.docs.pages import ROOT, Block, blocks
-from tests.docs.test_examples import ROWS, World, load
+from tests.docs.test_examples import load
+from tests.docs.world import ROWS, World
 from tests.waiting import until as until_in_loop
 
 PAGES = sorted((ROOT / "docs" / "cookbook").glob("*.md"))

@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,21 +16,14 @@ from typing import Any
 import pendulum
 import pytest
 
-from airflow_provider_fdi.client.task_detail import (
-    column,
-    column_mapping,
-    table_source,
-    table_target,
-    table_to_table,
-)
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.hooks.fdi import FdiHook
-from tests.docs.pages import DOCS, PAGES, Block, blocks, name_of
+from tests.docs.pages import DOCS, PAGES, ROOT, Block, blocks, name_of
+from tests.docs.world import ROWS, World
 
 PYTHON = [block for page in PAGES for block in blocks(page) if block.language == "python"]
 DAGS = [block for block in PYTHON if block.dag_id]
 BY_ID = {block.dag_id: block for block in DAGS}
-ROWS = 10
 
 
 def test_no_two_examples_share_a_dag_id() -> None:
@@ -45,8 +38,8 @@ def test_dags_load(block: Block, tmp_path: Path) -> None:
 
 
 def test_every_dag_is_run_by_a_test() -> None:
-    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
-    assert [block for block in DAGS if f'"{block.dag_id}"' not in tests] == []
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [b for b in DAGS if f'"{b.dag_id}"' not in tests and f'"{b.file}"' not in tests] == []
 
 
 @pytest.mark.parametrize("page", sorted({block.page for block in PYTHON}), ids=name_of)
@@ -71,54 +64,6 @@ def test_python_of_a_page_runs_from_top_to_bottom(
         exec(compile(text, str(block), "exec"), names)
     for module in [module for module in sys.modules if module.split(".")[0] == "dags"]:
         del sys.modules[module]
-
-
-class World:
-    """What the examples presume: two databases known to FDI, and tasks that exist."""
-
-    def __init__(self, fdi: FdiEmulator, folder: Path) -> None:
-        self.fdi = fdi
-        self.source_path, self.target_path = folder / "operations.db", folder / "warehouse.db"
-        source, self.target = sqlite3.connect(self.source_path), sqlite3.connect(self.target_path)
-        with source:
-            source.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, amount INTEGER, day TEXT)")
-            source.executemany(
-                "INSERT INTO orders VALUES (?, ?, ?)",
-                [(i, i * 10, f"2026-01-{i % 2 + 1:02}") for i in range(ROWS)],
-            )
-        source.close()
-        self.target.execute("CREATE TABLE dwh_orders (order_id INTEGER PRIMARY KEY, amount INTEGER)")
-        self.source_id = fdi.add_datasource("operations", f"sqlite:///{self.source_path}")
-        self.target_id = fdi.add_datasource("warehouse", f"sqlite:///{self.target_path}")
-
-    def add_task(self, name: str = "orders_to_warehouse", **fields: Any) -> str:
-        columns = [column("id", "INTEGER"), column("amount", "INTEGER")]
-        detail = table_to_table(
-            table_source("orders", columns),
-            table_target("dwh_orders", [column("order_id", "INTEGER"), column("amount", "INTEGER")]),
-            [column_mapping("id", "order_id"), column_mapping("amount", "amount")],
-        )
-        return self.fdi.add_task(
-            name,
-            source_datasource_id=self.source_id,
-            target_datasource_id=self.target_id,
-            task_detail=json.dumps(detail),
-            **fields,
-        )
-
-    def rows(self) -> int:
-        return int(self.target.execute("SELECT COUNT(*) FROM dwh_orders").fetchone()[0])
-
-
-@pytest.fixture
-def world(
-    fdi_emulator: FdiEmulator, fdi_connection: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[World]:
-    made = World(fdi_emulator, tmp_path)
-    monkeypatch.setenv("AIRFLOW_VAR_FDI_SOURCE_DATASOURCE_ID", made.source_id)
-    monkeypatch.setenv("AIRFLOW_VAR_FDI_TARGET_DATASOURCE_ID", made.target_id)
-    yield made
-    made.target.close()
 
 
 RunExample = Callable[..., dict[str, Any]]

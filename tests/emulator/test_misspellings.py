@@ -35,7 +35,7 @@ CALLS: list[tuple[Call, str]] = [
     (lambda fdi: fdi.switch(log_ordr="asc"), "unknown switch 'log_ordr'; did you mean 'log_order'?"),
     (
         lambda fdi: fdi.switch(log_order="acs"),
-        "switch log_order 'acs': must be one of 'asc' or 'desc'; did you",
+        "switch log_order 'acs': did you mean 'asc'?\nIt must be one of 'asc' or 'desc'",
     ),
     (lambda fdi: fdi.connection("tokn"), "unknown auth_type 'tokn'; did you mean 'token'?"),
     (lambda fdi: fdi.runs_started(fdi.add_task(), "manul"), "did you mean 'manual'?"),

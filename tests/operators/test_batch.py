@@ -454,14 +454,6 @@ def test_a_deferred_batch_whose_time_is_over_says_so(stand_in: StandIn) -> None:
         operator.execute_complete(context(Store()), event={"status": "timeout", "record": None})
 
 
-@pytest.mark.parametrize(
-    "event", [None, "success", {}, {"status": "done"}, {"status": "error", "message": "x"}]
-)
-def test_an_event_that_is_not_known_is_no_success(stand_in: StandIn, event: Any) -> None:
-    with pytest.raises(FdiTriggerEventError):
-        make(["a"]).execute_complete(context(Store()), event=event)
-
-
 @pytest.mark.parametrize("deferrable", [False, True], ids=["synchronous", "deferrable"])
 def test_a_real_airflow_retries_only_what_failed(
     stand_in: StandIn, run_dag: Callable[..., Any], deferrable: bool
@@ -495,46 +487,3 @@ def test_a_real_airflow_retries_only_what_failed(
         )
     first = run_dag(dag)
     assert (str(first.state), sent) == ("success", [ids, [ids[0]]])
-
-
-# --- refused before anything is sent ------------------------------------------------------------------------
-
-REFUSALS: list[tuple[dict[str, Any], str]] = [
-    ({"action": "restart"}, "action='restart': must be one of start, stop"),
-    ({"action": None}, "action=None: must be one of start, stop"),
-    ({"ids": []}, r"fdi_task_ids=\[\]: must not be empty"),
-    ({"ids": ""}, r"fdi_task_ids=\[\]: must not be empty"),
-    ({"ids": "[]"}, r"fdi_task_ids=\[\]: must not be empty"),
-    ({"ids": None}, "fdi_task_ids=None: give either fdi_task_ids or fdi_task_names"),
-    ({"ids": ["a"], "fdi_task_names": ["b"]}, "fdi_task_ids=.*: give either fdi_task_ids or fdi_task_names"),
-    ({"ids": "None"}, r"fdi_task_ids\[0\]='None': is what a template over an XCom that holds nothing"),
-    ({"ids": ["a", None]}, r"fdi_task_ids\[1\]=None: must be a text"),
-    ({"ids": "['a', None]"}, r"fdi_task_ids\[1\]=None: must be a text"),
-    ({"ids": ["a", ""]}, r"fdi_task_ids\[1\]='': must not be empty"),
-    ({"ids": ["a", 7]}, r"fdi_task_ids\[1\]=7: must be a text"),
-    ({"ids": [["a"]]}, r"fdi_task_ids\[0\]=\['a'\]: must be a text"),
-    ({"ids": {"a": 1}}, "fdi_task_ids={'a': 1}: must be a list"),
-    ({"ids": 7}, "fdi_task_ids=7: must be a list"),
-    ({"ids": "['a"}, "fdi_task_ids=.*: is not a list"),
-    ({"ids": ["a/b"]}, "fdi_task_ids='a/b': must not contain '/'"),
-    ({"ids": ["x" * 65]}, "fdi_task_ids='x+…': must have at most 64"),
-    ({"fdi_task_names": "None"}, r"fdi_task_names\[0\]='None': is what a template"),
-    ({"fdi_task_names": []}, r"fdi_task_names=\[\]: must not be empty"),
-    ({"on_partial_failure": "ignore"}, "on_partial_failure='ignore': must be one of fail, warn"),
-    ({"poll_interval": -1}, "poll_interval=-1: must be a number of at least"),
-    ({"poll_interval": "soon"}, "poll_interval='soon': must be a number"),
-    ({"poll_failure_timeout": -1}, "poll_failure_timeout=-1: must be a number of at least 0"),
-    ({"max_parallel_requests": 0}, "max_parallel_requests=0: must be a number of at least 1"),
-    ({"max_parallel_requests": "many"}, "max_parallel_requests='many': must be a number"),
-    ({"wait_for_status": "yes"}, "wait_for_status='yes': must be True or False"),
-]
-
-
-@pytest.mark.parametrize(("changes", "message"), REFUSALS)
-def test_bad_input_is_refused_before_anything_is_sent(
-    stand_in: StandIn, changes: dict[str, Any], message: str
-) -> None:
-    arguments = {"ids": None if "fdi_task_names" in changes else ["a"]} | changes
-    with pytest.raises(AirflowFailException, match=message):
-        make(**arguments).execute(context(Store()))
-    assert stand_in.requests == []

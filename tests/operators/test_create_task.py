@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_fdi.client.errors import (
     FdiError,
 )
-from airflow_provider_fdi.compat import AirflowFailException
+from airflow_provider_fdi.client.task_detail import table_source, table_target, table_to_table
 from airflow_provider_fdi.operators.fdi import FdiCreateTaskOperator
 from tests.server import Answer
 from tests.standin import INSTANCE, NULL, PROJECT, TOKEN, StandIn
@@ -55,6 +55,18 @@ def test_a_create_sends_the_documented_body_once_and_writes_nothing_else(stand_i
             "task_tag": "fdi_autotest",
         }
     }
+
+
+def test_the_log_says_what_is_moved(
+    stand_in: StandIn, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("INFO")
+    detail = table_to_table(
+        table_source("flights", ["id"]), table_target("dwh", ["id"], truncate=True), ["id"]
+    )
+    make(task_detail=detail).execute(context(Store()))
+    # Airflow logs by structlog or by logging.
+    assert "flights (1 column) -> dwh, truncate first" in capsys.readouterr().out + caplog.text
 
 
 def test_what_is_not_given_is_left_out_of_the_body(stand_in: StandIn) -> None:
@@ -168,56 +180,3 @@ def test_if_exists_update_sends_the_whole_task(stand_in: StandIn) -> None:
         "description": "new",
     }
     assert json.loads(request.json["task_detail"]) == DETAIL
-
-
-# --- refused before anything is sent ------------------------------------------------------------------------
-
-REFUSALS: list[tuple[dict[str, Any], str]] = [
-    ({"fdi_task_name": "ab"}, "fdi_task_name='ab': must be 3 to 100 letters"),
-    ({"fdi_task_name": "a" * 101}, "fdi_task_name='a.*must be 3 to 100 letters"),
-    ({"fdi_task_name": "-abc"}, "fdi_task_name='-abc': must be .* begin with a letter or digit"),
-    ({"fdi_task_name": "mit Raum"}, "fdi_task_name='mit Raum': must be"),
-    ({"fdi_task_name": None}, "fdi_task_name=None: must be"),
-    ({"fdi_task_type": "HOURLY"}, "fdi_task_type='HOURLY': must be one of TIMING, REALTIME"),
-    ({"source_datasource_id": ""}, "source_datasource_id='': must not be empty"),
-    ({"source_datasource_id": None}, "source_datasource_id=None: must be a string"),
-    ({"target_datasource_id": "x" * 65}, "target_datasource_id='x+…': must have at most 64"),
-    ({"source_datasource_id": "None"}, "source_datasource_id='None': is what a template over an XCom"),
-    ({"fdi_task_name": "None"}, "fdi_task_name='None': is what a template over an XCom"),
-    ({"task_detail": "{not json"}, "task_detail: is not JSON: .* line 1, column 2"),
-    ({"task_detail": "[1]"}, "task_detail: must be a JSON object, is a list"),
-    ({"task_detail": 7}, "task_detail='int': must be a mapping or JSON text"),
-    ({"task_detail": {"when": object()}}, "task_detail: cannot be written as JSON"),
-    ({"description": "d" * 1025}, "description='d.*must have 0 to 1024 characters, has 1025"),
-    ({"task_tag": "abc"}, "task_tag='abc': must be 4 to 64"),
-    ({"task_tag": "with space"}, "task_tag='with space': must be 4 to 64"),
-    ({"if_exists": "replace"}, "if_exists='replace': must be one of fail, reuse, update"),
-    ({"if_exists": ["reuse"]}, "if_exists=.*must be one of fail, reuse, update"),
-    ({"stop_first": "yes"}, "stop_first='yes': must be True or False"),
-]
-
-
-@pytest.mark.parametrize(("changes", "message"), REFUSALS)
-def test_bad_input_is_refused_before_anything_is_sent(
-    stand_in: StandIn, changes: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(AirflowFailException, match=message):
-        make(**changes).execute(context(Store()))
-    assert stand_in.requests == []
-
-
-def test_a_refusal_does_not_show_what_task_detail_holds(stand_in: StandIn) -> None:
-    with pytest.raises(AirflowFailException) as caught:
-        make(task_detail='{"password": "hunter2"').execute(context(Store()))
-    assert "hunter2" not in str(caught.value)
-
-
-def test_bad_input_is_not_retried_by_airflow(stand_in: StandIn, run_dag: Callable[..., Any]) -> None:
-    from airflow.providers.common.compat.sdk import DAG
-
-    with DAG("bad_input", schedule=None) as dag:
-        make(fdi_task_name="ab", retries=3)
-    run = run_dag(dag)
-    (ti,) = run.get_task_instances()
-    assert (str(ti.state), ti.try_number) == ("failed", 1)
-    assert stand_in.requests == []

@@ -96,16 +96,16 @@ def test_a_refusal_is_quoted_and_ends_the_task_at_once(
     stand_in: StandIn, kind: Kind, shape: Callable[..., Answer], status: int
 ) -> None:
     stand_in.script(kind.create, *[shape("FDI.9999", "The data source does not exist.", status)] * 2)
-    words = rf"FDI\.9999 The data source does not exist\..*HTTP {status}"
+    words = rf"^The data source does not exist \(FDI\.9999, HTTP {status}\)"
     with pytest.raises(AirflowFailException, match=words) as caught:
         kind.run(Store())
-    assert isinstance(caught.value.__cause__, FdiError)
+    assert isinstance(caught.value.__context__, FdiError)
     assert stand_in.written.count(kind.create) == 1
 
 
 def test_an_error_of_the_service_passes_through_so_that_retries_apply(stand_in: StandIn, kind: Kind) -> None:
     stand_in.script(kind.create, flat("FDI.0001", "Internal error.", 500))
-    with pytest.raises(FdiServerError, match=r"FDI\.0001 Internal error"):
+    with pytest.raises(FdiServerError, match=r"^Internal error \(FDI\.0001, HTTP 500\)"):
         kind.run(Store())
 
 
@@ -215,7 +215,9 @@ def test_a_refused_create_leaves_no_claim_on_what_others_create(stand_in: StandI
 
 def test_if_exists_fail_names_the_task_and_the_way_out(stand_in: StandIn, kind: Kind) -> None:
     task_id = stand_in.add_task(NAME, **kind.row)
-    with pytest.raises(FdiAlreadyExists, match=rf"{NAME}.*{task_id}.*'reuse' or 'update'"):
+    with pytest.raises(
+        FdiAlreadyExists, match=rf"(?s)^A task of this name.*{NAME}.*{task_id}.*'reuse' or 'update'"
+    ):
         kind.run(Store())
     assert stand_in.writes == []
 
@@ -237,7 +239,9 @@ def test_a_task_of_the_other_kind_with_the_same_name_is_neither_reused_nor_updat
     stand_in: StandIn, kind: Kind, if_exists: str
 ) -> None:
     task_id = stand_in.add_task(NAME, **kind.other_row)
-    with pytest.raises(FdiAlreadyExists, match=rf"{task_id}.*\bcommon\b") as caught:
+    with pytest.raises(
+        FdiAlreadyExists, match=rf"(?s)^The name belongs to a .*\bcommon\b.*{task_id}"
+    ) as caught:
         kind.run(Store(), if_exists=if_exists)
     assert "composite" in str(caught.value)
     assert stand_in.writes == []
@@ -245,7 +249,7 @@ def test_a_task_of_the_other_kind_with_the_same_name_is_neither_reused_nor_updat
 
 def test_a_started_task_is_not_updated(stand_in: StandIn, kind: Kind) -> None:
     task_id = stand_in.add_task(NAME, status=1, **kind.row)
-    with pytest.raises(FdiTaskBusy, match=rf"{task_id}.*stop_first=True"):
+    with pytest.raises(FdiTaskBusy, match=rf"(?s)^The task is started.*{task_id}.*stop_first=True"):
         kind.run(Store(), if_exists="update")
     assert stand_in.writes == []
 

@@ -106,11 +106,6 @@ def test_cleared_task_does_not_take_a_missing_task_for_deleted(fdi_emulator: Fdi
         delete(task).execute(context(store, try_number=2, max_tries=4))
 
 
-def test_id_and_name_together_are_refused(fdi_emulator: FdiEmulator) -> None:
-    with pytest.raises(AirflowFailException, match="give either fdi_task_id or fdi_task_name"):
-        delete("t", fdi_task_name="flights", missing_ok=True).execute(context())
-
-
 def test_a_404_that_is_not_fdi_s_says_nothing_about_the_task(fdi_emulator: FdiEmulator) -> None:
     task = fdi_emulator.add_task("flights")
     words = {"error_code": "APIGW.0101", "error_msg": "The API does not exist."}

@@ -53,21 +53,6 @@ def test_no_moment_is_the_beginning(task: str, fdi_emulator: FdiEmulator) -> Non
     assert "date_from" not in str(request(fdi_emulator)["body"])
 
 
-@pytest.mark.parametrize("date_from", ["", "None"])
-def test_a_template_that_renders_to_nothing_is_not_the_beginning(
-    date_from: str, task: str, fdi_emulator: FdiEmulator
-) -> None:
-    with pytest.raises(AirflowFailException, match=f"date_from='{date_from}': must be a datetime"):
-        reset(task, date_from=date_from).execute(context())
-    assert fdi_emulator.journal() == []
-
-
-def test_bad_moment_is_refused_before_anything_is_sent(task: str, fdi_emulator: FdiEmulator) -> None:
-    with pytest.raises(AirflowFailException, match="date_from='yesterday'"):
-        reset(task, date_from="yesterday").execute(context())
-    assert fdi_emulator.journal() == []
-
-
 def test_started_task_is_refused_in_the_service_s_words(task: str, fdi_emulator: FdiEmulator) -> None:
     body = {"error_code": "FDI.3023", "error_msg": "The task is running."}
     fdi_emulator.fault("status", method="PUT", status=400, body=body)

@@ -22,7 +22,6 @@ from airflow_provider_fdi.exceptions import (
     FdiRunFailed,
     FdiTaskBusy,
     FdiTimeout,
-    FdiTriggerEventError,
 )
 from airflow_provider_fdi.operators import execution
 from airflow_provider_fdi.operators.fdi import FdiRunTaskOperator
@@ -239,14 +238,6 @@ def test_the_trigger_s_arguments_hold_no_secret(fdi_emulator: FdiEmulator, fdi_c
     assert fdi_emulator.token not in str(deferred.trigger.serialize())
 
 
-@pytest.mark.parametrize("event", [None, "success", "failed", {}, {"status": "done"}])
-def test_an_event_that_is_not_known_is_no_success(
-    fdi_emulator: FdiEmulator, fdi_connection: str, event: Any
-) -> None:
-    with pytest.raises(FdiTriggerEventError):
-        make(fdi_emulator.add_task()).execute_complete(context(Store()), event=event)
-
-
 @pytest.mark.parametrize("status", [401, 403])
 @MODES
 def test_what_no_retry_can_mend_ends_the_task_at_once(
@@ -282,41 +273,6 @@ def test_a_real_airflow_runs_the_task_anew_after_a_failed_run(
     assert ti.xcom_pull(task_ids="run")["rows"] == 3
 
 
-# --- refused before anything is sent ------------------------------------------------------------------------
-
-REFUSALS: list[tuple[dict[str, Any], str]] = [
-    ({"fdi_task_id": None}, "fdi_task_id=None: give either fdi_task_id or fdi_task_name"),
-    ({"fdi_task_id": ""}, "fdi_task_id='': give either"),
-    ({"fdi_task_id": "None"}, "fdi_task_id='None': is what a template over an XCom"),
-    ({"fdi_task_id": 7}, "fdi_task_id=7: must be a string"),
-    ({"fdi_task_name": "b"}, "fdi_task_id='a-task': give either.*fdi_task_name='b'"),
-    ({"if_running": "queue"}, "if_running='queue': must be one of wait, join, fail, skip"),
-    ({"if_running": None}, "if_running=None: must be one of"),
-    ({"poll_interval": -1}, "poll_interval=-1: must be a number of at least"),
-    ({"poll_interval": "soon"}, "poll_interval='soon': must be a number"),
-    ({"poll_interval": None}, "poll_interval=None: must be a number"),
-    ({"start_grace": -1}, "start_grace=-1: must be a number of at least 0"),
-    ({"poll_failure_timeout": "x"}, "poll_failure_timeout='x': must be a number"),
-    ({"start_if_stopped": "yes"}, "start_if_stopped='yes': must be True or False"),
-    ({"min_rows": "many"}, "min_rows='many': must be a number"),
-    ({"max_dirty_rows": -1}, "max_dirty_rows=-1: must be a number of at least 0"),
-    ({"skip_if_empty": "maybe"}, "skip_if_empty='maybe': must be True or False"),
-]
-
-
-@MODES
-@pytest.mark.parametrize("by_name", [False, True], ids=["by id", "by name"])
-@pytest.mark.parametrize(("changes", "message"), REFUSALS)
-def test_bad_input_is_refused_before_anything_is_sent(
-    stand_in: StandIn, deferrable: bool, by_name: bool, changes: dict[str, Any], message: str
-) -> None:
-    if by_name and not any(key.startswith("fdi_") for key in changes):
-        changes = {"fdi_task_id": None, "fdi_task_name": "nightly", **changes}
-    with pytest.raises(AirflowFailException, match=message):
-        make(deferrable=deferrable, **changes).execute(context(Store()))
-    assert stand_in.requests == []
-
-
 @pytest.mark.parametrize("status", [403, 500])
 def test_a_poll_that_fails_after_the_start_does_not_fail_a_task_that_does_not_wait(
     fdi_emulator: FdiEmulator, fdi_connection: str, status: int
@@ -327,22 +283,3 @@ def test_a_poll_that_fails_after_the_start_does_not_fail_a_task_that_does_not_wa
     record = carry_out({"fdi_task_id": task_id, "wait_for_completion": False}, context(Store()))
     (started,) = fdi_emulator.runs_started(task_id)
     assert record["fdi_run_id"] == started["run_id"]
-
-
-@pytest.mark.parametrize("field", ["min_rows", "max_dirty_rows"])
-@pytest.mark.parametrize("value", ["None", "", "1.5", True])
-def test_a_gate_that_a_template_left_empty_is_refused_before_anything_is_sent(
-    fdi_emulator: FdiEmulator, fdi_connection: str, field: str, value: Any
-) -> None:
-    with pytest.raises(AirflowFailException, match=f"{field}="):
-        make(**{field: value}).execute(context(Store()))
-    assert fdi_emulator.journal() == []
-
-
-@pytest.mark.parametrize("field", ["project_id", "instance_id"])
-def test_a_project_or_instance_that_a_template_left_empty_is_refused_before_anything_is_sent(
-    fdi_emulator: FdiEmulator, fdi_connection: str, field: str
-) -> None:
-    with pytest.raises(AirflowFailException, match=f"{field}='None': is what a template over an XCom"):
-        make(**{field: "None"}).execute(context(Store()))
-    assert fdi_emulator.journal() == []

@@ -61,9 +61,3 @@ def test_settings_that_it_is_stored_with_are_tested(fdi_emulator: FdiEmulator, u
 def test_unknown_data_source_ends_at_once() -> None:
     with pytest.raises(AirflowFailException):
         check("0" * 32).execute(context())
-
-
-def test_id_that_would_leave_its_path_is_not_sent(fdi_emulator: FdiEmulator) -> None:
-    with pytest.raises(AirflowFailException, match=r"datasource_id='\.\./tasks'"):
-        check("../tasks").execute(context())
-    assert fdi_emulator.journal() == []

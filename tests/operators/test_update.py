@@ -179,7 +179,7 @@ def test_stop_with_an_unknown_outcome_leaves_the_task_started(
     monkeypatch.setattr(status, "STOP_TIMEOUT", 0.5)
     fdi_emulator.start_task(task)
     fdi_emulator.fault("status", operation="ListTasks", status=503, times=None)
-    with pytest.raises(FdiServerError, match=r"list_tasks.*503"):
+    with pytest.raises(FdiServerError, match=r"(?s)HTTP 503.*list_tasks"):
         update(task, stop_first=True, restart=True).execute(context(Store()))
     assert fdi_emulator.journal_counts()["BatchStartOrStopTasks"] == 2
     assert started(fdi_emulator, task)
@@ -206,31 +206,6 @@ def test_start_that_fails_is_said_and_a_retry_starts_it(
         with pytest.raises(FdiBatchFailed, match=r"^The task was updated, but is left stopped: No answer."):
             operator.execute(context(store))
     update(task, stop_first=True, restart=True).execute(context(store, try_number=2))
-    assert started(fdi_emulator, task)
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"task_detail": "{"}, "task_detail: is not JSON"),
-        ({"task_detail": "[]"}, "must be a JSON object, is a list"),
-        ({"new_fdi_task_name": "-x"}, "new_fdi_task_name='-x'"),
-        ({"fdi_task_type": "DAILY"}, "fdi_task_type='DAILY'"),
-        ({"source_datasource_id": "a/b"}, "source_datasource_id='a/b'"),
-        ({"task_tag": "!"}, "task_tag='!'"),
-        ({"description": "x" * 1025}, "description="),
-        ({"restart": "maybe"}, "restart='maybe': must be True or False"),
-        ({"fdi_task_name": "flights"}, "give either fdi_task_id or fdi_task_name"),
-    ],
-)
-def test_bad_argument_is_refused_before_the_task_is_stopped(
-    given: dict[str, Any], words: str, task: str, fdi_emulator: FdiEmulator
-) -> None:
-    fdi_emulator.start_task(task)
-    with pytest.raises(AirflowFailException) as caught:
-        update(task, **{"stop_first": True, **given}).execute(context())
-    assert words in str(caught.value)
-    assert fdi_emulator.journal() == []
     assert started(fdi_emulator, task)
 
 

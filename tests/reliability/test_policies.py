@@ -157,7 +157,7 @@ def test_a_failure_says_what_somebody_needs_to_know(
         "3 dirty rows",
         "ORA-12899",
         "WRITER 503: ORA-12899",
-        "https://",
+        f"run={run_id}",
     ):
         assert needed in text
 

@@ -17,7 +17,7 @@ from airflow_provider_fdi.hooks.settings import FdiConnectionSettingError
 from airflow_provider_fdi.runs.waits import PollFailures, should_stop_polling
 
 REFUSED_HERE = [
-    FdiArgumentError("task_id", "a/b", "must not contain '/'"),
+    FdiArgumentError("task_id", "a/b", "must not contain /"),
     FdiConnectionSettingError("fdi_default", "host", None, "is not set"),
 ]
 

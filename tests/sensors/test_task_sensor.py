@@ -314,13 +314,6 @@ def test_an_event_only_wakes_and_a_sensor_that_is_not_satisfied_defers_again(
         make(fdi_task, deferrable=True).execute_complete(context(), event={"status": "ready"})
 
 
-@pytest.mark.parametrize("event", [None, "success", {}, {"status": "done"}])
-def test_an_event_that_is_not_known_is_no_success(stand_in: StandIn, fdi_task: str, event: Any) -> None:
-    stand_in.add_run(fdi_task, "run-1", "SUCCESS", NOW, NOW + 1)
-    with pytest.raises(FdiTriggerEventError):
-        make(fdi_task, deferrable=True).execute_complete(context(), event=event)
-
-
 def test_the_trigger_s_arguments_hold_no_secret(stand_in: StandIn, fdi_task: str) -> None:
     from tests.standin import TOKEN
 
@@ -614,44 +607,6 @@ def test_a_permanent_error_while_deferred_ends_the_sensor_without_a_retry(
 def test_a_task_that_is_not_there_ends_the_sensor_at_once(stand_in: StandIn, mode: dict[str, Any]) -> None:
     with pytest.raises(AirflowFailException, match=r"^This task is not in the project \(FDI\.3180"):
         make("elsewhere", **mode).execute(context())
-
-
-# --- refused before anything is sent ------------------------------------------------------------------------
-
-
-def test_without_a_time_the_dag_cannot_be_parsed() -> None:
-    with pytest.raises(ValueError, match=r"completed_after: must be given.*data_interval_end"):
-        FdiTaskSensor(task_id="wait", fdi_task_id="a-task")
-
-
-REFUSALS: list[tuple[dict[str, Any], str]] = [
-    ({"completed_after": "yesterday"}, "completed_after='yesterday': must be a datetime, ISO 8601"),
-    ({"completed_after": ""}, "completed_after='': must be a datetime"),
-    ({"completed_after": "None"}, "completed_after='None': must be a datetime"),
-    ({"fdi_run_id": ""}, "fdi_run_id='': must not be empty"),
-    ({"fdi_run_id": "None"}, "fdi_run_id='None': is what a template over an XCom"),
-    ({"fdi_task_id": None}, "fdi_task_id=None: give either fdi_task_id or fdi_task_name"),
-    ({"fdi_task_id": "None"}, "fdi_task_id='None': is what a template over an XCom"),
-    ({"fdi_task_name": "b"}, "fdi_task_id='a-task': give either"),
-    ({"fdi_task_id": None, "fdi_task_name": "None"}, "fdi_task_name='None': is what a template"),
-    ({"project_id": "None"}, "project_id='None': is what a template over an XCom"),
-    ({"instance_id": "None"}, "instance_id='None': is what a template over an XCom"),
-    ({"target_statuses": []}, r"target_statuses=\[\]: must not be empty"),
-    ({"target_statuses": ["SUCESS"]}, "target_statuses='SUCESS': must be among SUCCESS"),
-    ({"target_statuses": 7}, "target_statuses=7: must be a list"),
-    ({"failure_statuses": ["RUNNING"]}, "failure_statuses='RUNNING': must be among SUCCESS"),
-    ({"poll_failure_timeout": -1}, "poll_failure_timeout=-1: must be a number of at least 0"),
-]
-
-
-@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
-@pytest.mark.parametrize(("changes", "message"), REFUSALS)
-def test_bad_input_is_refused_before_anything_is_sent(
-    stand_in: StandIn, mode: dict[str, Any], changes: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(AirflowFailException, match=message):
-        make(**changes, **mode).execute(context())
-    assert stand_in.requests == []
 
 
 # --- on a real Airflow --------------------------------------------------------------------------------------

@@ -447,14 +447,14 @@ def test_its_hash_does_not_change_on_the_way_to_the_triggerer() -> None:
     ("arguments", "words"),
     [
         ({}, "either fdi_task_id or fdi_task_name"),
-        ({"fdi_task_id": "t", "fdi_task_name": "n"}, "either fdi_task_id or fdi_task_name"),
-        ({"fdi_task_id": "t", "statuses": ["RUNNING"]}, "statuses"),
+        ({"fdi_task_id": "t", "fdi_task_name": "n"}, "give this or fdi_task_name, not both"),
+        ({"fdi_task_id": "t", "statuses": ["FAILED"]}, r"statuses='FAILED': .*\nDid you mean 'ERROR'\?"),
         ({"fdi_task_id": "t", "statuses": []}, "statuses"),
         ({"fdi_task_id": "t", "poll_interval": 0}, "poll_interval"),
-        ({"fdi_task_id": "t", "poll_interval": "30"}, "poll_interval='30'"),
-        ({"fdi_task_id": 5}, "5: must be a text or a list of texts"),
-        ({"fdi_task_id": ["t", None]}, "must be a text or a list of texts"),
-        ({"fdi_task_name": "load_{{ params.table }}"}, "have no templates"),
+        ({"fdi_task_id": "t", "poll_interval": "soon"}, "poll_interval='soon': must be a number"),
+        ({"fdi_task_id": 5}, "fdi_task_id=5: must be a string"),
+        ({"fdi_task_id": ["t", None]}, "fdi_task_id=None: must be a string"),
+        ({"fdi_task_name": "load_{{ params.table }}"}, "cannot be a template"),
     ],
 )
 def test_nonsense_is_refused_where_the_dag_is_parsed(arguments: dict[str, Any], words: str) -> None:
