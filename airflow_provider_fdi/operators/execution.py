@@ -26,7 +26,7 @@ from airflow_provider_fdi.termination import Contact
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_fdi.operators.run import FdiRunTaskOperator
+    from airflow_provider_fdi.operators.base import FdiBaseOperator
 
 LOCATE_IN_WORKER = 10.0
 """Seconds for which a deferrable operator waits in the worker for its run to appear in the log: most runs
@@ -37,9 +37,9 @@ LOCATE_INTERVAL_DEFERRED = 10.0
 that the run is ours."""
 
 
-def open_try_state(operator: FdiRunTaskOperator, context: Context, carried: Any = None) -> TryState:
+def open_try_state(operator: FdiBaseOperator, context: Context, carried: Any = None) -> TryState:
     """Read what earlier tries remembered; without a store, what the trigger's event carried."""
-    return TryState.open(task_state_store(context) if operator.durable else None, carried)
+    return TryState.open(task_state_store(context) if operator._arguments.durable else None, carried)
 
 
 class RunExecution:
@@ -47,7 +47,7 @@ class RunExecution:
 
     def __init__(
         self,
-        operator: FdiRunTaskOperator,
+        operator: FdiBaseOperator,
         context: Context,
         try_state: TryState,
         *,
@@ -64,7 +64,7 @@ class RunExecution:
         self.operator = operator
         self.context = context
         self.try_state = try_state
-        given = operator._arguments
+        given = self.given = operator._arguments
         self.interval = given.poll_interval
         self.failure_timeout = given.poll_failure_timeout
         self.gate = verdict.DataGate(given.min_rows, given.max_dirty_rows, given.skip_if_empty)
@@ -84,21 +84,20 @@ class RunExecution:
         self._steps = report.StepReporter(operator.log.log, announced, steps_reported)
 
     def _request(self, fdi_task_id: str | None) -> RunRequest:
-        operator = self.operator
-        given = operator._arguments
+        given = self.given
         policy = given.if_running
         try_number = try_of(self.context)
-        if policy == "wait" and try_number > 1 and operator.durable and self.try_state.store is None:
+        if policy == "wait" and try_number > 1 and given.durable and self.try_state.store is None:
             # Without a state store a retry cannot know its own run from another's.
             policy = "join"
         return RunRequest(
             start_grace=given.start_grace,
             start_if_stopped=given.start_if_stopped,
-            fdi_task_id=fdi_task_id or operator._fdi_task_id(),
+            fdi_task_id=fdi_task_id or self.operator._fdi_task_id(),
             clear_generation=clear_generation_of(self.context),
             try_number=try_number,
             if_running=policy,
-            terminate_cleared=operator.terminate_on_kill,
+            terminate_cleared=given.terminate_on_kill,
             poll_interval=self.interval,
             poll_failure_timeout=self.failure_timeout,
         )
@@ -134,7 +133,7 @@ class RunExecution:
             if isinstance(step, Ended):
                 self._steps.report_run(step.run)
                 return self._conclude(step)
-            if isinstance(step, RunEnds) and not self.operator.wait_for_completion:
+            if isinstance(step, RunEnds) and not self.given.wait_for_completion:
                 return self._summary_of_started(step)
             self._wait(step)
 
@@ -149,7 +148,7 @@ class RunExecution:
         operator.log.info("Console: %s", url)
         self.context["ti"].xcom_push(key="fdi_run_id", value=run_id)
         push_link(self.context, FdiRunLink, url)
-        if operator.wait_for_completion and (operator.outlets or operator.inlets):
+        if self.given.wait_for_completion and (operator.outlets or operator.inlets):
             # Deferred: loads Airflow's assets.
             from airflow_provider_fdi.lineage.assets import report_run
 
@@ -161,7 +160,7 @@ class RunExecution:
         """Wait in the worker, or defer."""
         if wait.expected_soon and self._is_over_soon(wait):
             return
-        if self.operator.deferrable:
+        if self.given.deferrable:
             self._defer(wait)
         watch(
             self.operator.client,
@@ -179,7 +178,7 @@ class RunExecution:
             wait,
             poll_interval=min(self.interval, LOCATE_INTERVAL),
             poll_failure_timeout=self.failure_timeout,
-            until=time.monotonic() + LOCATE_IN_WORKER if self.operator.deferrable else None,
+            until=time.monotonic() + LOCATE_IN_WORKER if self.given.deferrable else None,
             poll_first=True,
         )
         return snapshot is not None
@@ -195,7 +194,7 @@ class RunExecution:
             poll_failure_timeout=self.failure_timeout,
             deadline=deadline_of(self.context, self.operator.execution_timeout),
             record=None if record is None else record.to_json(),
-            terminate_on_kill=self.operator.terminate_on_kill,
+            terminate_on_kill=self.given.terminate_on_kill,
         )
 
     # --- how it ends --------------------------------------------------------------------------------------
@@ -215,7 +214,7 @@ class RunExecution:
         summary = report.run_summary(run, fdi_task_id, joined=ended.joined)
         operator._report_to_outlets(self.context, summary)
         task = self.task_label
-        if not operator.wait_for_completion:
+        if not self.given.wait_for_completion:
             succeeded = verdict.outcome(run) is verdict.Outcome.SUCCESS
             level = logging.INFO if succeeded else logging.ERROR
             operator.log.log(level, "%s of %s", report.describe(run), task)
@@ -264,13 +263,14 @@ def own_record(try_state: TryState, clear_generation: int) -> RunRecord | None:
     return record if record is not None and record.clear_generation == clear_generation else None
 
 
-def time_out(operator: FdiRunTaskOperator, context: Context, try_state: TryState) -> NoReturn:
+def time_out(operator: FdiBaseOperator, context: Context, try_state: TryState) -> NoReturn:
     """Terminate our run, if that is wanted, because ``execution_timeout`` is over, and fail the task."""
+    given = operator._arguments
     record = own_record(try_state, clear_generation_of(context))
-    task = record.task_label if record else task_label(operator.fdi_task_id or "", operator.fdi_task_name)
+    task = record.task_label if record else task_label(given.fdi_task_id or "", given.fdi_task_name)
     over = f"execution_timeout={operator.execution_timeout} is over."
     hint = "Raise execution_timeout if the run may take longer."
-    if not operator.terminate_on_kill:
+    if not given.terminate_on_kill:
         raise FdiTimeout.because(over, f"{task}: its run goes on (terminate_on_kill=False).", hint)
     try:
         run_id = terminate_own_run(operator.client, record)
