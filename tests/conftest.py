@@ -147,9 +147,9 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _failed_polls_are_repeated_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow_provider_fdi.runs import waits
+    from airflow_provider_fdi.runs import polling
 
-    monkeypatch.setattr(waits, "FAILURE_PAUSE", 0.05)
+    monkeypatch.setattr(polling, "FAILURE_PAUSE", 0.05)
 
 
 @pytest.fixture

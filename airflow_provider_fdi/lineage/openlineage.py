@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_fdi.client.errors import FdiError
 from airflow_provider_fdi.client.models import Datasource, TableMapping, Task
-from airflow_provider_fdi.runs.waits import task_state
+from airflow_provider_fdi.runs.polling import task_state
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage

@@ -17,10 +17,11 @@ from airflow_provider_fdi.deferral import clear_generation_of, deadline_of, defe
 from airflow_provider_fdi.exceptions import FdiDataGateFailed, FdiRunFailed, FdiTaskBusy, FdiTimeout
 from airflow_provider_fdi.links import FdiRunLink, push_link
 from airflow_provider_fdi.runs import report, verdict
+from airflow_provider_fdi.runs.polling import poll_until, take_snapshot, watch
 from airflow_provider_fdi.runs.start import Busy, Ended, RunRequest, advance
 from airflow_provider_fdi.runs.state import RunRecord, TryState
 from airflow_provider_fdi.runs.stop import terminate_own_run
-from airflow_provider_fdi.runs.waits import RunEnds, Wait, poll_until, take_snapshot, watch
+from airflow_provider_fdi.runs.waits import RunEnds, Wait
 from airflow_provider_fdi.termination import Contact
 
 if TYPE_CHECKING:

@@ -275,8 +275,8 @@ class FdiTerminateRunOperator(FdiBaseOperator):
     @fail_without_retry
     def execute(self, context: Context) -> bool:
         # Deferred, as runs above.
+        from airflow_provider_fdi.runs.polling import task_state
         from airflow_provider_fdi.runs.verdict import is_executing
-        from airflow_provider_fdi.runs.waits import task_state
 
         task_id = self._fdi_task_id()
         self._push_task_link(context, task_id)

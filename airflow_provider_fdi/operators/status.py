@@ -33,7 +33,7 @@ STOP_TIMEOUT = 60.0
 def read_tasks(client: FdiClient, ids: Sequence[str]) -> dict[str, Task]:
     """The tasks with these ids, as ListTasks returns them; a task that is not listed is left out."""
     # Deferred: loads client.models.
-    from airflow_provider_fdi.runs.waits import task_state
+    from airflow_provider_fdi.runs.polling import task_state
 
     if len(ids) > FEW:
         wanted = set(ids)
@@ -81,7 +81,7 @@ def watch_status(
     :raises FdiError: polls have failed for ``poll_failure_timeout`` seconds, or a task does not exist.
     """
     # Deferred: loads client.models.
-    from airflow_provider_fdi.runs.waits import poll_until
+    from airflow_provider_fdi.runs.polling import poll_until
 
     left = list(ids)
 

@@ -33,15 +33,8 @@ from airflow_provider_fdi.client.errors import (
     clean_text,
 )
 from airflow_provider_fdi.constants import PAGE_SIZE
-from airflow_provider_fdi.runs.waits import (
-    PollFailures,
-    Signature,
-    Snapshot,
-    Wait,
-    server_now,
-    signature_of,
-    take_snapshot,
-)
+from airflow_provider_fdi.runs.polling import PollFailures, server_now, take_snapshot
+from airflow_provider_fdi.runs.waits import Signature, Snapshot, Wait, signature_of
 
 if TYPE_CHECKING:
     from airflow_provider_fdi.client.client import FdiClient

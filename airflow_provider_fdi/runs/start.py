@@ -29,6 +29,13 @@ from airflow_provider_fdi.client.errors import (
 )
 from airflow_provider_fdi.clock import boot_time
 from airflow_provider_fdi.runs import verdict
+from airflow_provider_fdi.runs.polling import (
+    find_in_log,
+    poll_until,
+    server_now,
+    should_stop_polling,
+    task_state,
+)
 from airflow_provider_fdi.runs.state import RunRecord, TryState
 from airflow_provider_fdi.runs.stop import terminate_own_run
 from airflow_provider_fdi.runs.verdict import Match, Outcome
@@ -40,11 +47,6 @@ from airflow_provider_fdi.runs.waits import (
     RunEnds,
     TaskIdle,
     Wait,
-    find_in_log,
-    poll_until,
-    server_now,
-    should_stop_polling,
-    task_state,
 )
 
 if TYPE_CHECKING:

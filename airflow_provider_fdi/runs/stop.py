@@ -16,8 +16,9 @@ from airflow_provider_fdi.client.errors import (
     FdiPermissionError,
 )
 from airflow_provider_fdi.runs import verdict
+from airflow_provider_fdi.runs.polling import find_in_log
 from airflow_provider_fdi.runs.state import RunRecord
-from airflow_provider_fdi.runs.waits import LOOKBACK_MS, find_in_log
+from airflow_provider_fdi.runs.waits import LOOKBACK_MS
 
 if TYPE_CHECKING:
     from airflow_provider_fdi.client.client import FdiClient

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_fdi.client.models import Run, Task, TaskMonitor
-    from airflow_provider_fdi.runs.waits import PollFailures, Snapshot, Wait
+    from airflow_provider_fdi.runs.polling import PollFailures
+    from airflow_provider_fdi.runs.waits import Snapshot, Wait
 
 NOT_GIVEN: Any = object()
 
@@ -269,7 +270,7 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
     @cached_property
     def _failures(self) -> PollFailures:
         # Deferred, here and below: runs costs more than a DAG file should pay.
-        from airflow_provider_fdi.runs.waits import PollFailures
+        from airflow_provider_fdi.runs.polling import PollFailures
 
         limit = self._arguments.poll_failure_timeout
         # A process that polls once does not know for how long polls have failed.
@@ -289,7 +290,7 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
         return pause
 
     def _poll(self, context: Context) -> PokeReturnValue:
-        from airflow_provider_fdi.runs.waits import take_snapshot
+        from airflow_provider_fdi.runs.polling import take_snapshot
 
         wait = self._wait
         if not self._linked:
@@ -310,8 +311,8 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
 
         Checked once for each process; False: the log has no more runs to read.
         """
+        from airflow_provider_fdi.runs.polling import server_now
         from airflow_provider_fdi.runs.verdict import is_refused
-        from airflow_provider_fdi.runs.waits import server_now
 
         wait = self._wait
         if self._reached_back or wait.begin_time is None:
@@ -338,8 +339,9 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
     @cached_property
     def _wait(self) -> Wait:
         """What to wait for, by the arguments and the type of the task; computed once for each process."""
+        from airflow_provider_fdi.runs.polling import task_state
         from airflow_provider_fdi.runs.verdict import never_ends
-        from airflow_provider_fdi.runs.waits import RunCompleted, RunEnds, TaskHealthy, task_state
+        from airflow_provider_fdi.runs.waits import RunCompleted, RunEnds, TaskHealthy
 
         given = self._arguments
         client = self.hook.get_conn()

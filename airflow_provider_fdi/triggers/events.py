@@ -23,8 +23,9 @@ from airflow_provider_fdi.exceptions import in_dag_file
 from airflow_provider_fdi.hooks.fdi import connect
 from airflow_provider_fdi.runs import events, verdict
 from airflow_provider_fdi.runs.poller import Poller, SharedPoller
+from airflow_provider_fdi.runs.polling import server_now, task_state
 from airflow_provider_fdi.runs.report import run_summary
-from airflow_provider_fdi.runs.waits import COMPLETED_LOOKBACK_MS, Snapshot, server_now, task_state
+from airflow_provider_fdi.runs.waits import COMPLETED_LOOKBACK_MS, Snapshot
 
 if TYPE_CHECKING:
     from airflow_provider_fdi.client.client import FdiClient

@@ -14,7 +14,7 @@ from airflow_provider_fdi.client.errors import (
     is_permanent,
 )
 from airflow_provider_fdi.hooks.settings import FdiConnectionSettingError
-from airflow_provider_fdi.runs.waits import PollFailures, should_stop_polling
+from airflow_provider_fdi.runs.polling import PollFailures, should_stop_polling
 
 REFUSED_HERE = [
     FdiArgumentError("task_id", "a/b", "must not contain /"),
