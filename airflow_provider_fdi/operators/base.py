@@ -17,7 +17,7 @@ from airflow_provider_fdi.compat import (
     mask_secrets,
 )
 from airflow_provider_fdi.exceptions import in_dag_file
-from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink, push_link
+from airflow_provider_fdi.links import FdiConsoleLink, FdiRunLink, FdiTaskLink
 from airflow_provider_fdi.validation import (
     Check,
     existing_name,
@@ -77,6 +77,13 @@ class FdiConnectionMixin:
     outlets: Any
     _summary: dict[str, Any] | None = None
     """The run record that was reported last, for OpenLineage."""
+    pushed_links: dict[str, str] | None = None
+    """The links that were pushed, by their keys; None: not executed here, or only since a deferral."""
+    _resumed = False
+
+    def resume_execution(self, *args: Any, **kwargs: Any) -> Any:
+        self._resumed = True
+        return super().resume_execution(*args, **kwargs)  # type: ignore[misc]
 
     def _check_literals(self) -> None:
         """Check what is known while the DAG is parsed; ``__init__`` ends with it.
@@ -105,6 +112,8 @@ class FdiConnectionMixin:
 
         :raises FdiArgumentError: one of them is wrong.
         """
+        if not self._resumed:
+            self.pushed_links = {}
         checked = {field: self._check(field) for field in self._checks}
         for fields, check in self._joint_checks.items():
             check(*(getattr(self, field) for field in fields))
@@ -167,13 +176,18 @@ class FdiConnectionMixin:
         return error.replace(task_name=name, connection=error.connection or self.fdi_conn_id)
 
     def _push_task_link(self, context: Context, fdi_task_id: str) -> None:
-        push_link(context, FdiTaskLink, self.hook.console_link(fdi_task_id))
+        self._push_link(context, FdiTaskLink, self.hook.console_link(fdi_task_id))
 
     def _push_run_link(self, context: Context, fdi_task_id: str, fdi_run_id: str) -> str:
         """Push the link to a run, and return its address."""
         url = self.hook.console_link(fdi_task_id, fdi_run_id)
-        push_link(context, FdiRunLink, url)
+        self._push_link(context, FdiRunLink, url)
         return url
+
+    def _push_link(self, context: Context, link: type[FdiConsoleLink], url: str) -> None:
+        context["ti"].xcom_push(key=link.key, value=url)
+        if self.pushed_links is not None:
+            self.pushed_links[link.key] = url
 
     def _report_to_outlets(self, context: Context, summary: dict[str, Any]) -> None:
         """Add the run record to the events of the task's outlets, and keep it for OpenLineage."""

@@ -15,7 +15,6 @@ from airflow_provider_fdi.client.errors import FdiError, is_permanent, task_labe
 from airflow_provider_fdi.compat import AirflowSkipException, task_state_store
 from airflow_provider_fdi.deferral import clear_generation_of, deadline_of, defer_for, try_of
 from airflow_provider_fdi.exceptions import FdiDataGateFailed, FdiRunFailed, FdiTaskBusy, FdiTimeout
-from airflow_provider_fdi.links import FdiRunLink, push_link
 from airflow_provider_fdi.runs import report, verdict
 from airflow_provider_fdi.runs.polling import poll_until, take_snapshot, watch
 from airflow_provider_fdi.runs.start import Busy, Ended, RunRequest, advance
@@ -144,11 +143,10 @@ class RunExecution:
         if record is None or record.run_id is None or record.run_id == self._announced:
             return
         run_id, fdi_task_id = record.run_id, self.request.fdi_task_id
-        url = operator.hook.console_link(fdi_task_id, run_id)
+        url = operator._push_run_link(self.context, fdi_task_id, run_id)
         operator.log.info("Run %s of %s", run_id, record.task_label)
         operator.log.info("Console: %s", url)
         self.context["ti"].xcom_push(key="fdi_run_id", value=run_id)
-        push_link(self.context, FdiRunLink, url)
         if self.given.wait_for_completion and (operator.outlets or operator.inlets):
             # Deferred: loads Airflow's assets.
             from airflow_provider_fdi.lineage.assets import report_run

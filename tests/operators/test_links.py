@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_fdi.compat import AirflowFailException
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.hooks.fdi import FdiHook
 from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink
@@ -66,6 +67,23 @@ def test_a_synchronous_task_has_both_links_while_it_waits(fdi_emulator: FdiEmula
     assert active
     assert task in xcoms[FdiTaskLink.key]
     assert xcoms["fdi_run_id"] in xcoms[FdiRunLink.key]
+
+
+def test_no_link_is_asked_for_that_was_not_pushed(fdi_emulator: FdiEmulator) -> None:
+    """Airflow 3 asks for all links at the end of a task, and logs an error for an XCom that is not there."""
+    operator = FdiRunTaskOperator(task_id="run", fdi_task_name="orders")
+    with pytest.raises(AirflowFailException, match="fdi_task_name='orders'"):
+        operator.execute(taskinstance.context(taskinstance.Store()))
+
+    # A task instance that cannot be asked: the XCom would be read by its fields.
+    assert [link.get_link(operator, ti_key=None) for link in (FdiTaskLink(), FdiRunLink())] == ["", ""]
+
+
+def test_a_link_that_was_pushed_is_known_at_the_end_of_the_task(fdi_emulator: FdiEmulator) -> None:
+    task = fdi_emulator.add_task(name="orders", script={"duration_ms": 10})
+    operator = run_operator(task)
+    operator.execute(taskinstance.context(taskinstance.Store()))
+    assert task in FdiTaskLink().get_link(operator, ti_key=None)
 
 
 def test_a_deferred_task_has_both_links_while_it_waits(fdi_emulator: FdiEmulator) -> None:
