@@ -84,7 +84,7 @@ class ServiceLog:
         for task in self._client.list_tasks():
             for run in self._client.list_runs(task.task_id):
                 reporter = self._reporters.setdefault(
-                    run.run_id, StepReporter(lambda line: self._say(f"    FDI: {line}"), run.run_id)
+                    run.run_id, StepReporter(lambda _level, line: self._say(f"    FDI: {line}"), run.run_id)
                 )
                 reporter.report_run(run)
                 self._print_progress(run)

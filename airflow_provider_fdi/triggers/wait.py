@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SETTLE_TIME = 2.0
+SETTLE_TIME = 6.0
 """Seconds that a deferral lasts at least, or ``poll_interval`` if that is shorter: Airflow fails a task that
-is resumed before its scheduler has seen the end of the worker that deferred it."""
+is resumed before its scheduler has seen the end of the worker that deferred it, and on a busy machine the
+worker's supervisor notices that end up to 5 s late."""
 
 PREPARE_AFTER = 15.0
 """Seconds that a wait lasts before a triggerer prepares for the kill of its task."""
