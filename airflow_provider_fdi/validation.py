@@ -17,7 +17,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from airflow_provider_fdi.client.enums import ExecuteStatus
 from airflow_provider_fdi.client.errors import FdiArgumentError, clean_text
 from airflow_provider_fdi.constants import OPERATION_TYPES, PERIODS, TASK_TYPES
 
@@ -310,6 +309,9 @@ def run_statuses(field: str, value: object, *, may_be_empty: bool = False) -> tu
     """States in which a run has ended, in the service's spelling."""
     if may_be_empty and not isinstance(value, str) and not value:
         return ()
+    # Deferred: the enums would cost every DAG file, and few use the sensor.
+    from airflow_provider_fdi.client.enums import ExecuteStatus
+
     known = [status.value for status in ExecuteStatus if status.is_terminal]
     found = tuple(status.upper() for status in id_list(field, value))
     for status in found:

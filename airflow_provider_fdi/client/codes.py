@@ -6,19 +6,22 @@ the connection.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 __all__ = ["CODES", "Code", "advice", "anchor_of", "code_of"]
 
 
-class Code(NamedTuple):
-    """What is known of one error code."""
+class Code:
+    """What is known of one error code.
 
-    retry: bool | None
-    """Whether the same request can succeed later without anybody changing something; None: the HTTP status
-    decides."""
-    hint: str = ""
-    """What to do; empty where the service's own words say it."""
+    ``retry``: whether the same request can succeed later without anybody changing something; None: the HTTP
+    status decides. ``hint``: what to do; empty where the service's own words say it.
+    """
+
+    # Not a dataclass: every DAG file would pay for making it.
+    __slots__ = ("hint", "retry")
+
+    def __init__(self, retry: bool | None, hint: str = "") -> None:
+        self.retry = retry
+        self.hint = hint
 
 
 _AUTHORIZATION = (

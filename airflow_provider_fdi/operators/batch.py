@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fdi.client.codes import advice, anchor_of, code_of
 from airflow_provider_fdi.client.errors import FdiArgumentError, FdiError, clean_text
-from airflow_provider_fdi.client.names import tasks_named
 from airflow_provider_fdi.compat import default_deferrable, task_state_store
 from airflow_provider_fdi.constants import SHORTEST_INTERVAL, TIMEOUT
 from airflow_provider_fdi.deferral import check_event, clear_generation_of, deadline_of, defer_for, try_of
@@ -147,7 +146,7 @@ class FdiBatchOperator(FdiBaseOperator):
                 # Deferred: loads client.models.
                 from airflow_provider_fdi.runs.waits import TaskStatusIs
 
-                status = TARGET_STATUS[self.action].value
+                status = TARGET_STATUS[self.action]
                 defer_for(
                     self,
                     [TaskStatusIs(task_id, status) for task_id in result["succeeded"]],
@@ -194,6 +193,9 @@ class FdiBatchOperator(FdiBaseOperator):
             tasks = [task for task in found.values() if task is not None]
             if len(tasks) == len(names):
                 return {task.task_id: task.task_name for task in tasks}
+        # Deferred: a DAG file looks up no names.
+        from airflow_provider_fdi.client.names import tasks_named
+
         return {task.task_id: task.task_name for task in tasks_named(names, self.client.list_tasks())}
 
     def _operate(self, context: Context, names: dict[str, str | None], parallel: int) -> dict[str, Any]:
@@ -245,7 +247,7 @@ class FdiBatchOperator(FdiBaseOperator):
         if try_of(context) <= 1:
             return []
         target = TARGET_STATUS[self.action]
-        found = {task.task_id for task in self.client.list_tasks() if task.status is target}
+        found = {task.task_id for task in self.client.list_tasks() if task.status == target}
         return [task_id for task_id in ids if task_id in found]
 
     def _conclude(self, result: dict[str, Any]) -> dict[str, Any]:

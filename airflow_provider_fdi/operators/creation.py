@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from airflow_provider_fdi.client.enums import TaskType
 from airflow_provider_fdi.client.errors import (
     FdiConflictError,
     FdiConnectionError,
@@ -70,7 +69,7 @@ def create_once(
     existing = hook.find_task(name)
     if existing is not None:
         # A list need not mark composite tasks as such, but none of them is TIMING.
-        if existing.task_type is TaskType.TIMING if composite else existing.is_composite:
+        if existing.task_type == "TIMING" if composite else existing.is_composite:
             kinds = ("common", "composite") if composite else ("composite", "common")
             raise FdiAlreadyExists.because(
                 f"The name belongs to a {kinds[0]} task, not to a {kinds[1]} one.",

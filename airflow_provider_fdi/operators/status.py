@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_provider_fdi.client.codes import advice, anchor_of
-from airflow_provider_fdi.client.enums import TaskStatus
 from airflow_provider_fdi.client.errors import clean_text, task_label
 from airflow_provider_fdi.exceptions import FdiTaskBusy
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TARGET_STATUS = {"start": TaskStatus.RUNNING, "stop": TaskStatus.STOPPED}
+TARGET_STATUS = {"start": "RUNNING", "stop": "STOPPED"}
 """The status of a task after each action."""
 
 STATUS_WORDS = {"start": "started", "stop": "stopped"}
@@ -62,7 +61,7 @@ def still_to_do(client: FdiClient, failed: Sequence[BatchItem], action: str) -> 
 
     def is_done(item: BatchItem) -> bool:
         task = tasks.get(item.task_id)
-        return task is not None and task.status is TARGET_STATUS[action]
+        return task is not None and task.status == TARGET_STATUS[action]
 
     return [item for item in failed if not is_done(item)]
 
@@ -92,7 +91,7 @@ def watch_status(
             if task_id not in tasks:
                 # A task that is not listed need not be deleted: only a 404 of ShowTask is certain.
                 tasks[task_id] = client.get_task(task_id)
-        left = [task_id for task_id in left if tasks[task_id].status is not TARGET_STATUS[action]]
+        left = [task_id for task_id in left if tasks[task_id].status != TARGET_STATUS[action]]
         return None if left else True
 
     poll_until(
@@ -142,7 +141,7 @@ def require_stopped(client: FdiClient, task: Task, stop_first: bool, what: str) 
 
     :raises FdiTaskBusy: it is started and ``stop_first`` is not set, or it cannot be stopped.
     """
-    if task.status is not TaskStatus.RUNNING:
+    if task.status != TARGET_STATUS["start"]:
         return
     if not stop_first:
         raise FdiTaskBusy.because(

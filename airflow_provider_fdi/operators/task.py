@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fdi import validation
-from airflow_provider_fdi.client.enums import TaskStatus
 from airflow_provider_fdi.client.errors import FdiError, FdiNotFoundError, task_label
 from airflow_provider_fdi.client.task_detail import describe_detail, to_json_text
 from airflow_provider_fdi.exceptions import FdiBatchFailed, FdiTaskBusy, fail_without_retry
@@ -20,7 +19,12 @@ from airflow_provider_fdi.operators.creation import (
     change_record,
     create_once,
 )
-from airflow_provider_fdi.operators.status import failure_words, require_stopped, still_to_do
+from airflow_provider_fdi.operators.status import (
+    TARGET_STATUS,
+    failure_words,
+    require_stopped,
+    still_to_do,
+)
 from airflow_provider_fdi.validation import Check, boolean, choice, identifier, if_given
 
 if TYPE_CHECKING:
@@ -306,7 +310,7 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
 
         Stored before the task is stopped, so that a retry starts it again if this try dies.
         """
-        started = task.status is TaskStatus.RUNNING
+        started = task.status == TARGET_STATUS["start"]
         try_state, record = change_record(context, UPDATE_KEY, task.task_id)
         if started:
             try_state.remember(record)
