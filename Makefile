@@ -131,7 +131,7 @@ package: env ## build wheel and sdist in dist/ and check them
 
 .PHONY: sbom
 sbom: env ## write build/sbom/: what the wheel in dist/ needs, in the versions it was tested with
-	@$(BIN)/python tools/sbom.py
+	@$(BIN)/python -m tools.sbom
 
 # They see whether something is missing in the wheel or wrong in its metadata. The other tests would find the same as in
 # the checkout, since a test compares the files of both. They run in a folder without the package.

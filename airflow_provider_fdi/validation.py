@@ -76,10 +76,15 @@ def nearest(value: object, allowed: Iterable[str]) -> str | None:
     return words[close[0]] if close else None
 
 
+def did_you_mean(value: object, allowed: Iterable[str]) -> str:
+    """The line of a rule that names the one of ``allowed`` that is probably meant; empty if none is."""
+    meant = nearest(value, allowed)
+    return f"\nDid you mean {meant!r}?" if meant else ""
+
+
 def _of(value: object, allowed: Collection[str], *, one: str = "") -> str:
     """The rule that a value must be of ``allowed``, with the one that is probably meant."""
-    meant = nearest(value, allowed)
-    return f"must be {one}of {', '.join(allowed)}" + (f"\nDid you mean {meant!r}?" if meant else "")
+    return f"must be {one}of {', '.join(allowed)}{did_you_mean(value, allowed)}"
 
 
 # Values of any kind

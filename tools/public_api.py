@@ -28,7 +28,15 @@ PUBLIC: dict[str, list[str] | None] = {
     "client.models": None,
     "client.task_detail": None,
     "emulator.handle": ["FdiEmulator", "EmulatorError"],
-    "emulator.pytest_plugin": ["fdi_emulator_config", "fdi_emulator_process", "fdi_emulator"],
+    "emulator.pytest_plugin": [
+        "fdi_emulator_config",
+        "fdi_emulator_process",
+        "fdi_emulator",
+        "fdi_connection",
+        "airflow_db",
+        "run_dag",
+        "assert_succeeded",
+    ],
 }
 """The public import paths. None: whatever the module has in ``__all__``."""
 

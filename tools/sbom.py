@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterable
-from email.parser import Parser
 from hashlib import sha256
 from importlib.metadata import distribution
 from pathlib import Path
@@ -19,6 +17,8 @@ from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tools.release import metadata
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "build" / "sbom" / "airflow-provider-fdi.cdx.json"
@@ -51,9 +51,7 @@ def installed() -> dict[str, Any]:
 
 def describe(wheel: Path) -> dict[str, Any]:
     """The SBOM of a wheel."""
-    with zipfile.ZipFile(wheel) as archive:
-        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        package = Parser().parsestr(archive.read(name).decode())
+    package = metadata(wheel)
     requirements = package.get_all("Requires-Dist", [])
     names = needed(requirements)
     direct = {canonicalize_name(Requirement(line).name) for line in requirements if "extra ==" not in line}

@@ -51,7 +51,9 @@ __all__ = [
     "compose",
     "first_line",
     "is_permanent",
+    "said_with_code",
     "task_label",
+    "words_of",
 ]
 
 E = TypeVar("E", bound="FdiError")
@@ -69,13 +71,12 @@ class FdiError(Exception):
     """Any failure of a call to FDI.
 
     ``reason`` says in one line what is wrong, ``hint`` what to do about it (``{connection}`` in it stands for
-    the connection), ``error_code`` is the service's code. ``operation`` is the client's method, ``ids`` what
-    it was about, ``attempts`` how many requests it sent. ``task_name`` and ``connection`` are filled in by
-    callers that know them. ``unsettled`` says that an earlier attempt of the same call may have been carried
-    out, ``partial`` what is known to be done when a batch over several requests failed on the way.
+    the connection), ``error_code`` is the service's code, ``request_id`` its id of the request. ``operation``
+    is the client's method, ``ids`` what it was about, ``attempts`` how many requests it sent. ``task_name``
+    and ``connection`` are filled in by callers that know them. ``unsettled`` says that an earlier attempt of
+    the same call may have been carried out, ``partial`` what is known to be done when a batch over several
+    requests failed on the way.
     """
-
-    request_id: str | None = None
 
     def __init__(
         self,
@@ -83,6 +84,7 @@ class FdiError(Exception):
         *,
         hint: str = "",
         error_code: str = "",
+        request_id: str | None = None,
         operation: str = "",
         ids: Mapping[str, str] | None = None,
         attempts: int = 0,
@@ -94,6 +96,7 @@ class FdiError(Exception):
         super().__init__(reason)
         self.hint = hint
         self.error_code = error_code
+        self.request_id = request_id
         self.operation = operation
         self.ids: Mapping[str, str] = dict(ids or {})
         self.attempts = attempts
@@ -145,6 +148,12 @@ class FdiError(Exception):
         twin.__dict__.update(changes)
         twin.__cause__ = self.__cause__
         return twin
+
+    def completed(self: E, *, task_name: str | None, connection: str) -> E:
+        """A copy with the names of the task and the connection, where it does not know them yet."""
+        return self.replace(
+            task_name=self.task_name or task_name, connection=self.connection or connection
+        )
 
     @property
     def ambiguous(self) -> bool:
@@ -244,7 +253,6 @@ class FdiResponseError(FdiError):
         *,
         status: int | None = None,
         error_msg: str = "",
-        request_id: str | None = None,
         server_time: int | None = None,
         retry_after: float | None = None,
         delivered: bool = True,
@@ -253,7 +261,6 @@ class FdiResponseError(FdiError):
         super().__init__(reason, **common)
         self.status = status
         self.error_msg = error_msg
-        self.request_id = request_id
         self.server_time = server_time
         self.retry_after = retry_after
         self.delivered = delivered
@@ -320,6 +327,19 @@ def clean_text(text: str, limit: int = MAX_WORDS) -> str:
         part = "".join(c if c.isprintable() else " " for c in part)
     line = " ".join(part.split())
     return line if len(line) <= limit and len(text) <= limit * 8 else line[: limit - 1] + "…"
+
+
+def words_of(text: str | None) -> str:
+    """What the service says, in one printable line without a full stop; empty if it says nothing."""
+    return clean_text(text or "").rstrip(". ")
+
+
+def said_with_code(
+    error_code: str | None, error_msg: str | None, otherwise: str = "The service gives no reason"
+) -> str:
+    """The service's words and code: ``One or more tasks do not exist (FDI.3021)``."""
+    words = words_of(error_msg) or otherwise
+    return f"{words} ({clean_text(error_code, 64)})" if error_code else words
 
 
 def task_label(task_id: str, task_name: str | None) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_fdi.client.errors import HIDDEN, FdiArgumentError, clean_text
 
 if TYPE_CHECKING:
+    from airflow_provider_fdi.client.client import FdiClient
     from airflow_provider_fdi.client.models import Task
 
 NOT_FOUND_HINT = (
@@ -34,6 +35,18 @@ def no_task_named(name: str, tasks: Iterable[Task]) -> FdiArgumentError:
     close = similar_name(name, tasks)
     rule = f"did you mean {close!r}? No task has this name" if close else "no task has this name"
     return FdiArgumentError("fdi_task_name", name, rule, hint=NOT_FOUND_HINT)
+
+
+def task_named(client: FdiClient, name: str) -> Task:
+    """The task of exactly this name.
+
+    :raises FdiArgumentError: no task has this name, or several have it.
+    """
+    task = only_task_named(name, client.list_tasks(name=name))
+    if task is None:
+        # All of them: the service's filter does not let a misspelt name find the right one.
+        raise no_task_named(name, client.list_tasks())
+    return task
 
 
 def tasks_named(names: Sequence[str], tasks: Iterable[Task]) -> list[Task]:

@@ -114,13 +114,12 @@ class Answer:
         words = parse_error_body(
             self.body, request_id=self.headers.get("X-Request-Id"), secrets=self.secrets()
         )
-        error = self._unreadable(
+        raise self._unreadable(
             said(words, f"in an answer of HTTP {self.status}"),
             error_code=words.code,
+            request_id=words.request_id,
             hint=advice(words.code),
         )
-        error.request_id = words.request_id
-        raise error
 
     def _unreadable(self, reason: str, **more: Any) -> FdiProtocolError:
         return FdiProtocolError(

@@ -73,6 +73,11 @@ def _kind(data: object) -> str:
     return words.get(type(data), f"of type {type(data).__name__}")
 
 
+def _is_what(data: object, lacks: str = "") -> str:
+    """What is wrong with a value in the place of what a builder makes."""
+    return "is empty" if data == {} else f"is {_kind(data)}" + (f" without {lacks}" if lacks else "")
+
+
 def _text(field: str, value: Any) -> Any:
     """Text that is not empty, or a reference."""
     if not is_reference(value) and not string(field, value).strip():
@@ -98,8 +103,8 @@ def _column(field: str, given: Mapping[str, Any] | str) -> dict[str, Any]:
     if isinstance(given, str):
         return {"field_name": _text(field, given)}
     if not isinstance(given, Mapping) or not given.get("field_name"):
-        what = "is empty" if given == {} else f"is {_kind(given)} without a name"
-        raise FdiArgumentError(field, HIDDEN, f"{what}\nGive the name of a column, or what column(…) makes.")
+        rule = f"{_is_what(given, 'a name')}\nGive the name of a column, or what column(…) makes."
+        raise FdiArgumentError(field, HIDDEN, rule)
     return dict(given)
 
 
@@ -112,8 +117,7 @@ def _items(field: str, value: Any, what: str) -> list[Any]:
 def _side(field: str, given: Any, builder: str, other_key: str) -> dict[str, Any]:
     """Source or target of a task."""
     if not isinstance(given, Mapping) or not given:
-        what = "is empty" if given == {} else f"is {_kind(given)}"
-        raise FdiArgumentError(field, HIDDEN, f"{what}\nGive what {builder}(…) makes.")
+        raise FdiArgumentError(field, HIDDEN, f"{_is_what(given)}\nGive what {builder}(…) makes.")
     if other_key in given:
         rule = f"has {other_key}: source and target are swapped\nThe source comes first, then the target."
         raise FdiArgumentError(field, HIDDEN, rule)
@@ -158,8 +162,8 @@ def _refuse_unknown(
 def _field(field: str, given: Any) -> dict[str, Any]:
     """A field of an API's answer."""
     if not isinstance(given, Mapping) or not given.get("name"):
-        what = "is empty" if given == {} else f"is {_kind(given)} without a name"
-        raise FdiArgumentError(field, HIDDEN, f"{what}\nGive a name, or what metadata_field(…) makes.")
+        rule = f"{_is_what(given, 'a name')}\nGive a name, or what metadata_field(…) makes."
+        raise FdiArgumentError(field, HIDDEN, rule)
     return dict(given)
 
 
@@ -176,7 +180,7 @@ def _mapping_rows(mapping: Any) -> list[dict[str, Any]]:
         if isinstance(row, str):
             row = column_mapping(row, row)
         elif not isinstance(row, Mapping) or not {"source_column", "target_column"} <= row.keys():
-            what = "is empty" if row == {} else f"is {_kind(row)} without source_column and target_column"
+            what = _is_what(row, "source_column and target_column")
             rule = f"{what}\nGive the name of a column, or what column_mapping(…) makes."
             raise FdiArgumentError(f"mapping[{index}]", HIDDEN, rule)
         rows.append(dict(row))
@@ -452,8 +456,8 @@ def api_to_table(
     from_side = _side("source", source, "api_source", "targetTable")
     to_side = _side("target", target, "table_target", "sourceMetaData")
     if not isinstance(mapping, Mapping) or not mapping:
-        what = "is empty" if mapping == {} else f"is {_kind(mapping)}"
-        raise FdiArgumentError("mapping", HIDDEN, f"{what}\nGive a dict: field of the API -> column.")
+        rule = f"{_is_what(mapping)}\nGive a dict: field of the API -> column."
+        raise FdiArgumentError("mapping", HIDDEN, rule)
     fields = from_side.get("sourceMetaData")
     _refuse_unknown(
         mapping.items(),
@@ -478,8 +482,7 @@ def _extras(on_error: Mapping[str, Any] | None, on_completion: Mapping[str, Any]
         ("on_completion", on_completion, "completion_message"),
     ):
         if value is not None and (not isinstance(value, Mapping) or not value):
-            what = "is empty" if value == {} else f"is {_kind(value)}"
-            raise FdiArgumentError(field, HIDDEN, f"{what}\nGive what {builder}(…) makes.")
+            raise FdiArgumentError(field, HIDDEN, f"{_is_what(value)}\nGive what {builder}(…) makes.")
     return _given(
         error_handler=None if on_error is None else dict(on_error),
         afterImplementation=None if on_completion is None else dict(on_completion),

@@ -17,7 +17,7 @@ from airflow_provider_fdi.client.errors import (
     FdiPermissionError,
     FdiResponseError,
 )
-from airflow_provider_fdi.client.names import no_task_named, only_task_named
+from airflow_provider_fdi.client.names import only_task_named, task_named
 from airflow_provider_fdi.compat import BaseHook, async_connection, async_extra, mask_secrets
 from airflow_provider_fdi.constants import CONN_TYPE, HOOK_NAME
 from airflow_provider_fdi.get_provider_info import CONN_FIELDS, UI_FIELD_BEHAVIOUR
@@ -181,11 +181,7 @@ class FdiHook(BaseHook):
 
         :raises FdiArgumentError: no task has this name, or several have it.
         """
-        task = self.find_task(name)
-        if task is None:
-            # All of them: the service's filter does not let a misspelt name find the right one.
-            raise no_task_named(name, self.client.list_tasks())
-        return task
+        return task_named(self.client, name)
 
     def console_link(self, fdi_task_id: str, fdi_run_id: str | None = None) -> str:
         """The console's address for a task or one of its runs.

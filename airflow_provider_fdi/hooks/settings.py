@@ -19,7 +19,7 @@ from airflow_provider_fdi.constants import (
     READ_TIMEOUT,
 )
 from airflow_provider_fdi.get_provider_info import CONN_FIELDS
-from airflow_provider_fdi.validation import boolean, identifier, nearest, seconds
+from airflow_provider_fdi.validation import boolean, did_you_mean, identifier, seconds
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -201,9 +201,8 @@ class _Reader:
         given = self.fields.get("auth_type", AUTH_TYPES[0])
         auth_type = given.lower() if isinstance(given, str) else ""
         if auth_type not in AUTH_TYPES:
-            meant = nearest(given, AUTH_TYPES)
             rule = f"use {', '.join(AUTH_TYPES[:-1])} or {AUTH_TYPES[-1]}"
-            self.refuse("auth_type", given, rule + (f"\nDid you mean {meant!r}?" if meant else ""))
+            self.refuse("auth_type", given, rule + did_you_mean(given, AUTH_TYPES))
         for field, meaning in CREDENTIALS[auth_type].items():
             value = getattr(self.connection, field)
             if not value or not value.strip():

@@ -77,12 +77,14 @@ class FdiConnectionMixin:
     outlets: Any
     _summary: dict[str, Any] | None = None
     """The run record that was reported last, for OpenLineage."""
-    pushed_links: dict[str, str] | None = None
-    """The links that were pushed, by their keys; None: not executed here, or only since a deferral."""
-    _resumed = False
+
+    @cached_property
+    def pushed_links(self) -> dict[str, str] | None:
+        """The links that were pushed, by their keys; None: some may have been pushed before a deferral."""
+        return {}
 
     def resume_execution(self, *args: Any, **kwargs: Any) -> Any:
-        self._resumed = True
+        self.pushed_links = None
         return super().resume_execution(*args, **kwargs)  # type: ignore[misc]
 
     def _check_literals(self) -> None:
@@ -112,8 +114,6 @@ class FdiConnectionMixin:
 
         :raises FdiArgumentError: one of them is wrong.
         """
-        if not self._resumed:
-            self.pushed_links = {}
         checked = {field: self._check(field) for field in self._checks}
         for fields, check in self._joint_checks.items():
             check(*(getattr(self, field) for field in fields))
@@ -172,8 +172,8 @@ class FdiConnectionMixin:
 
     def _completed(self, error: FdiError) -> FdiError:
         """The error with the names of the task and the connection."""
-        name = error.task_name or self._task_names.get(error.ids.get("task_id", ""))
-        return error.replace(task_name=name, connection=error.connection or self.fdi_conn_id)
+        name = self._task_names.get(error.ids.get("task_id", ""))
+        return error.completed(task_name=name, connection=self.fdi_conn_id)
 
     def _push_task_link(self, context: Context, fdi_task_id: str) -> None:
         self._push_link(context, FdiTaskLink, self.hook.console_link(fdi_task_id))

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fdi.client.codes import advice, anchor_of, code_of
-from airflow_provider_fdi.client.errors import FdiArgumentError, FdiError, clean_text
+from airflow_provider_fdi.client.errors import FdiArgumentError, FdiError, clean_text, said_with_code
 from airflow_provider_fdi.compat import default_deferrable, task_state_store
 from airflow_provider_fdi.constants import SHORTEST_INTERVAL, TIMEOUT
 from airflow_provider_fdi.deferral import check_event, clear_generation_of, deadline_of, defer_for, try_of
@@ -24,7 +24,6 @@ from airflow_provider_fdi.operators.status import (
     FEW,
     STATUS_WORDS,
     TARGET_STATUS,
-    failure_words,
     still_to_do,
     task_in_batch,
     watch_status,
@@ -257,7 +256,7 @@ class FdiBatchOperator(FdiBaseOperator):
         if not failed:
             self.log.info("%s all %d tasks", done.capitalize(), total)
             return result
-        causes = [failure_words(item["error_code"], item["error_msg"]) for item in failed]
+        causes = [said_with_code(item["error_code"], item["error_msg"]) for item in failed]
         lines = [task_in_batch(item["fdi_task_id"], item["fdi_task_name"]) for item in failed]
         reason = f"{len(failed)} of {total} tasks could not be {done}"
         if len(set(causes)) == 1:

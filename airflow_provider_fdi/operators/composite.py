@@ -21,7 +21,15 @@ from airflow_provider_fdi.operators.creation import (
     create_once,
 )
 from airflow_provider_fdi.operators.status import require_stopped
-from airflow_provider_fdi.validation import boolean, choice, dict_list, id_list, identifier, nearest, optional
+from airflow_provider_fdi.validation import (
+    boolean,
+    choice,
+    dict_list,
+    did_you_mean,
+    id_list,
+    identifier,
+    optional,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -44,11 +52,8 @@ def _table_mappings(field: str, value: object) -> list[Mapping[str, Any]]:
         name = f"{field}[{index}]"
         for key in mapping:
             if key not in MAPPING_KEYS:
-                meant = nearest(key, MAPPING_KEYS)
-                rule = "is unknown" + (f"\nDid you mean {meant!r}?" if meant else "")
-                raise FdiArgumentError(
-                    f"{name}.{key}", mapping[key], f"{rule}\nKnown: {', '.join(MAPPING_KEYS)}."
-                )
+                rule = f"is unknown{did_you_mean(key, MAPPING_KEYS)}\nKnown: {', '.join(MAPPING_KEYS)}."
+                raise FdiArgumentError(f"{name}.{key}", mapping[key], rule)
         for side in ("source_table", "target_table"):
             if not mapping.get(side):
                 raise FdiArgumentError(name, dict(mapping), f"must have {side}")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from airflow_provider_fdi.client.codes import advice, anchor_of
-from airflow_provider_fdi.client.errors import clean_text, task_label
+from airflow_provider_fdi.client.errors import clean_text, said_with_code, task_label
 from airflow_provider_fdi.exceptions import FdiTaskBusy
 
 if TYPE_CHECKING:
@@ -39,12 +39,6 @@ def read_tasks(client: FdiClient, ids: Sequence[str]) -> dict[str, Task]:
         return {task.task_id: task for task in client.list_tasks() if task.task_id in wanted}
     found = (task_state(client, task_id)[0] for task_id in ids)
     return {task.task_id: task for task in found if task is not None}
-
-
-def failure_words(error_code: str | None, error_msg: str | None) -> str:
-    """Why a task of a batch failed, in the service's words: ``One or more tasks do not exist (FDI.3021)``."""
-    words = clean_text(error_msg or "").rstrip(". ") or "The service gives no reason"
-    return f"{words} ({clean_text(error_code, 64)})" if error_code else words
 
 
 def task_in_batch(task_id: str, task_name: str | None) -> str:
@@ -113,7 +107,7 @@ def stop_and_wait(client: FdiClient, fdi_task_id: str, task_name: str | None) ->
     if failed:
         item = failed[0]
         raise FdiTaskBusy.because(
-            f"{failure_words(item.error_code, item.error_msg)}.",
+            f"{said_with_code(item.error_code, item.error_msg)}.",
             f"{task_label(fdi_task_id, item.task_name)} cannot be stopped.",
             advice(item.error_code or ""),
             anchor=anchor_of(item.error_code or ""),

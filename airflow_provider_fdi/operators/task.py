@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fdi import validation
-from airflow_provider_fdi.client.errors import FdiError, FdiNotFoundError, task_label
+from airflow_provider_fdi.client.errors import FdiError, FdiNotFoundError, said_with_code, task_label
 from airflow_provider_fdi.client.task_detail import describe_detail, to_json_text
 from airflow_provider_fdi.exceptions import FdiBatchFailed, FdiTaskBusy, fail_without_retry
 from airflow_provider_fdi.links import FdiTaskLink
@@ -21,7 +21,6 @@ from airflow_provider_fdi.operators.creation import (
 )
 from airflow_provider_fdi.operators.status import (
     TARGET_STATUS,
-    failure_words,
     require_stopped,
     still_to_do,
 )
@@ -327,7 +326,7 @@ class FdiUpdateTaskOperator(FdiBaseOperator):
             if not failed:
                 self.log.info("Started %s again", self._label(task_id))
                 return None
-            reason = failure_words(failed[0].error_code, failed[0].error_msg)
+            reason = said_with_code(failed[0].error_code, failed[0].error_msg)
         self.log.error("%s is left stopped: %s", self._label(task_id), reason)
         return reason
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fdi.client.enums import ExecuteStatus
-from airflow_provider_fdi.client.errors import clean_text
+from airflow_provider_fdi.client.errors import clean_text, words_of
 from airflow_provider_fdi.runs.verdict import completed_time, find_run, newest_time
 
 if TYPE_CHECKING:
@@ -64,8 +64,7 @@ def run_summary(run: Run, fdi_task_id: str, *, joined: bool = False) -> dict[str
 
     JSON types only.
     """
-    end = completed_time(run) if run.execute_status.is_terminal else None
-    times = {"dispatch_time": run.dispatch_time, "start_time": run.start_time, "end_time": end}
+    times = {"dispatch_time": run.dispatch_time, "start_time": run.start_time, "end_time": end_time(run)}
     return {
         "fdi_task_id": fdi_task_id,
         "fdi_run_id": run.run_id,
@@ -81,10 +80,14 @@ def run_summary(run: Run, fdi_task_id: str, *, joined: bool = False) -> dict[str
     }
 
 
+def end_time(run: Run) -> int | None:
+    """When the run ended; None while it goes on."""
+    return completed_time(run) if run.execute_status.is_terminal else None
+
+
 def duration_ms(run: Run) -> int | None:
     """How long the run took or, while it goes on, what the service says of that."""
-    start = run.start_time or run.dispatch_time
-    end = completed_time(run) if run.execute_status.is_terminal else None
+    start, end = run.start_time or run.dispatch_time, end_time(run)
     return end - start if end and start else run.spend_time
 
 
@@ -118,7 +121,7 @@ def step_line(step: RunStep) -> str:
 
 def step_words(step: RunStep) -> str:
     """Where a step took place and its code, with the service's own remark or else what its code means."""
-    said = clean_text(step.remarks or "").rstrip(". ")
+    said = words_of(step.remarks)
     meaning = STEP_WORDS.get(step.code or 0) or clean_text(step.position_status or "step", 80)
     code = "" if step.code is None else f" {step.code}"
     return f"{clean_text(step.position or '?', 40)}{code}: {said or meaning}"
@@ -168,14 +171,14 @@ def describe(run: Run) -> str:
 def failure_reason(run: Run) -> str:
     """Why a run failed: its first step that went wrong and said why, or the service's remark."""
     if run.execute_status is ExecuteStatus.CANCELLED:
-        said = clean_text(run.remarks or "").rstrip(". ")
+        said = words_of(run.remarks)
         return f"The run was cancelled: {said}." if said else "The run was cancelled."
     wrong = [step for step in run.steps if went_wrong(step)]
     step = next((step for step in wrong if step.remarks), None)
     if step is not None:
         return f"{step_words(step)}."
     if run.remarks:
-        return f"{clean_text(run.remarks).rstrip('. ')}."
+        return f"{words_of(run.remarks)}."
     if wrong:
         return f"{step_words(wrong[0])}."
     if newest_time(run) == 0:
@@ -190,7 +193,7 @@ def failure_lines(run: Run, task: str, *, link: str | None = None) -> list[str]:
     """
     reason = failure_reason(run)
     lines = [reason, f"{task}: the run ended as {status_word(run)}, {amounts(run)}."]
-    remarks = clean_text(run.remarks or "").rstrip(". ")
+    remarks = words_of(run.remarks)
     if remarks and remarks not in reason:
         lines.append(f"The service says: {remarks}.")
     if went_wrong_at(run) == "READER":

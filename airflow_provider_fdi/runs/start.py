@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_fdi.client.backoff import Backoff
 from airflow_provider_fdi.client.enums import TaskStatus
@@ -23,8 +23,8 @@ from airflow_provider_fdi.client.errors import (
     FdiError,
     FdiResponseError,
     FdiThrottledError,
-    clean_text,
     is_permanent,
+    said_with_code,
     task_label,
 )
 from airflow_provider_fdi.clock import boot_time
@@ -57,8 +57,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-IfRunning = Literal["wait", "join", "fail", "skip"]
-
 ALREADY_STARTED = "FDI.3023"
 
 OVERLAP_CODES = frozenset({"FDI.3023", "FDI.3026"})
@@ -86,7 +84,8 @@ class RunRequest:
     fdi_task_id: str
     clear_generation: int
     try_number: int
-    if_running: IfRunning = "wait"
+    if_running: str = "wait"
+    """One of ``constants.IF_RUNNING``."""
     start_grace: float = 120.0
     """Seconds within which the service shows a run in its log after starting it."""
     start_if_stopped: bool = False
@@ -224,9 +223,8 @@ def _activate(client: FdiClient, fdi_task_id: str, task_name: str | None) -> Non
     log.info("%s is stopped, starting it (start_if_stopped)", task_label(fdi_task_id, task_name))
     for item in client.start_tasks([fdi_task_id]).failed:
         if item.error_code != ALREADY_STARTED:
-            words = clean_text(item.error_msg or "The task cannot be started").rstrip(". ")
             raise FdiStartError(
-                f"{words} ({item.error_code})." if item.error_code else f"{words}.",
+                f"{said_with_code(item.error_code, item.error_msg, 'The task cannot be started')}.",
                 hint="The task is stopped and cannot be started. Give it a schedule if it has none, or set"
                 " start_if_stopped=False.",
                 error_code=item.error_code or "",

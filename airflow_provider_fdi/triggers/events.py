@@ -15,7 +15,7 @@ from airflow.triggers.base import TriggerEvent
 from airflow_provider_fdi import validation
 from airflow_provider_fdi.client.backoff import Backoff
 from airflow_provider_fdi.client.errors import FdiArgumentError, FdiError
-from airflow_provider_fdi.client.names import no_task_named, only_task_named
+from airflow_provider_fdi.client.names import task_named
 from airflow_provider_fdi.clock import now_ms
 from airflow_provider_fdi.compat import BaseEventTrigger, asset_state_accessors
 from airflow_provider_fdi.constants import AIRFLOW_RUNS_KEY, SHORTEST_INTERVAL
@@ -301,10 +301,7 @@ def _texts(field: str, value: str | Iterable[str] | None, check: validation.Chec
 
 
 def _id_of(client: FdiClient, task_name: str) -> str:
-    task = only_task_named(task_name, client.list_tasks(name=task_name))
-    if task is None:
-        raise no_task_named(task_name, client.list_tasks())
-    return task.task_id
+    return task_named(client, task_name).task_id
 
 
 def _first_snapshot(client: FdiClient, task_id: str) -> Snapshot:

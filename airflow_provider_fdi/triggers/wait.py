@@ -172,8 +172,9 @@ class FdiWaitTrigger(BaseTrigger):
                 await self._terminate()
             outcome = {"status": TIMEOUT}
         except FdiError as error:
-            completed = self._completed(error)
-            outcome = {"status": ERROR, "message": str(completed), "final": is_permanent(error)}
+            name = (self.record or {}).get("fdi_task_name")
+            message = str(error.completed(task_name=name, connection=self.fdi_conn_id))
+            outcome = {"status": ERROR, "message": message, "final": is_permanent(error)}
         finally:
             if self.terminate_on_kill:
                 _preparation.end()
@@ -208,11 +209,6 @@ class FdiWaitTrigger(BaseTrigger):
     def on_failure(self, error: FdiError) -> None:
         words = "Polling FDI failed, trying again for up to %g s: %s"
         self._context.run(self.log.warning, words, self.poll_failure_timeout, error.brief)
-
-    def _completed(self, error: FdiError) -> FdiError:
-        """The error with the names of the task and the connection."""
-        name = error.task_name or (self.record or {}).get("fdi_task_name")
-        return error.replace(task_name=name, connection=error.connection or self.fdi_conn_id)
 
     async def on_kill(self) -> None:
         """Terminate our run because a user ended the task (Airflow >= 3.3).
