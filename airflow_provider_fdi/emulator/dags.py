@@ -122,17 +122,22 @@ def _key(task_instance: Any) -> _Key:
     )
 
 
-def load_dag(file: str | os.PathLike[str], dag_id: str | None = None) -> Any:
-    """The DAG of a file, loaded as Airflow loads it. Raises ValueError saying what is wrong with the file."""
+def dag_bag(path: Path) -> Any:
+    """What Airflow finds in a file or a folder of DAGs."""
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:  # before Airflow 3.2
         from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
 
+    return DagBag(dag_folder=str(path), safe_mode=False)
+
+
+def load_dag(file: str | os.PathLike[str], dag_id: str | None = None) -> Any:
+    """The DAG of a file, loaded as Airflow loads it. Raises ValueError saying what is wrong with the file."""
     path = Path(file).resolve()
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
-    bag = DagBag(dag_folder=str(path), safe_mode=False)
+    bag = dag_bag(path)
     for words in bag.import_errors.values():
         raise ValueError(f"{path} cannot be loaded:\n{words}")
     if dag_id is None and len(bag.dags) == 1:

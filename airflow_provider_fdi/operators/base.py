@@ -77,14 +77,12 @@ class FdiConnectionMixin:
     outlets: Any
     _summary: dict[str, Any] | None = None
     """The run record that was reported last, for OpenLineage."""
-
-    @cached_property
-    def pushed_links(self) -> dict[str, str] | None:
-        """The links that were pushed, by their keys; None: some may have been pushed before a deferral."""
-        return {}
+    pushed_links: dict[str, str] | None = None
+    """The links that were pushed, by their keys; None: not executed here, or only since a deferral."""
+    _resumed = False
 
     def resume_execution(self, *args: Any, **kwargs: Any) -> Any:
-        self.pushed_links = None
+        self._resumed = True
         return super().resume_execution(*args, **kwargs)  # type: ignore[misc]
 
     def _check_literals(self) -> None:
@@ -114,6 +112,8 @@ class FdiConnectionMixin:
 
         :raises FdiArgumentError: one of them is wrong.
         """
+        if not self._resumed:
+            self.pushed_links = {}
         checked = {field: self._check(field) for field in self._checks}
         for fields, check in self._joint_checks.items():
             check(*(getattr(self, field) for field in fields))

@@ -19,7 +19,7 @@ import pytest
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from tests.docs.pages import ROOT, Block, blocks
 from tests.docs.test_examples import load
-from tests.docs.world import ROWS, World
+from tests.docs.world import ROWS, ByName, World
 from tests.waiting import until as until_in_loop
 
 PAGES = sorted((ROOT / "docs" / "cookbook").glob("*.md"))
@@ -52,7 +52,7 @@ def results(dag_run: Any) -> dict[str, Any]:
     """What the tasks returned; all of them have succeeded."""
     instances = dag_run.get_task_instances()
     assert {ti.task_id: str(ti.state) for ti in instances if str(ti.state) != "success"} == {}
-    return {ti.task_id: ti.xcom_pull(task_ids=ti.task_id) for ti in instances}
+    return {ti.task_id: ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index) for ti in instances}
 
 
 def test_a_day_that_is_loaded_twice_is_there_once(
@@ -233,13 +233,6 @@ def test_every_recipe_is_run_here() -> None:
 
 def test_every_recipe_has_a_dag() -> None:
     assert {block.page for block in BY_ID.values()} == set(PAGES)
-
-
-class ByName(dict[str, Any]):
-    """Events by asset, found by the asset's name."""
-
-    def __missing__(self, asset: Any) -> Any:
-        return self[asset.name]
 
 
 def trigger_of(watcher: Any) -> Any:

@@ -16,10 +16,11 @@ from typing import Any
 import pendulum
 import pytest
 
+from airflow_provider_fdi.emulator.dags import dag_bag
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.hooks.fdi import FdiHook
 from tests.docs.pages import DOCS, PAGES, ROOT, Block, blocks, name_of
-from tests.docs.world import ROWS, World
+from tests.docs.world import ROWS, ByName, World
 
 PYTHON = [block for page in PAGES for block in blocks(page) if block.language == "python"]
 DAGS = [block for block in PYTHON if block.dag_id]
@@ -184,7 +185,7 @@ def test_a_dag_that_fdi_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str
     (orders,) = dag.timetable.asset_condition.objects
     event = SimpleNamespace(extra={"from_trigger": True, "payload": {"fdi_run_id": "r1", "rows": 3}})
 
-    dag.get_task("report").python_callable({orders: [event]})
+    dag.get_task("report").python_callable(ByName({orders.name: [event]}))
 
     assert capsys.readouterr().out.endswith("r1 3\n")
 
@@ -234,11 +235,3 @@ def load(block: Block, folder: Path) -> Any:
     bag = dag_bag(path)
     assert not bag.import_errors
     return bag.dags[block.dag_id]
-
-
-def dag_bag(path: Path) -> Any:
-    try:
-        from airflow.dag_processing.dagbag import DagBag
-    except ImportError:
-        from airflow.models.dagbag import DagBag
-    return DagBag(dag_folder=str(path))

@@ -19,6 +19,16 @@ from airflow_provider_fdi.emulator.handle import FdiEmulator
 ROWS = 10
 
 
+class ByName:
+    """Events by asset, found by the asset's name: as in Airflow, which does not hash the asset."""
+
+    def __init__(self, events: dict[str, list[Any]]) -> None:
+        self._events = events
+
+    def __getitem__(self, asset: Any) -> list[Any]:
+        return self._events[asset.name]
+
+
 class World:
     """What the examples presume: two databases known to FDI, and tasks that exist."""
 

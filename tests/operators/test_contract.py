@@ -13,6 +13,7 @@ import pytest
 
 from airflow_provider_fdi.client.errors import FdiArgumentError
 from airflow_provider_fdi.compat import AIRFLOW_2, AirflowFailException
+from airflow_provider_fdi.emulator.dags import dag_bag
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiTriggerEventError
 from airflow_provider_fdi.operators.fdi import (
@@ -127,10 +128,6 @@ def test_a_mapped_operator_is_checked_where_it_runs_and_is_not_retried(
 
 
 def test_an_import_error_names_the_parameter_the_task_and_the_line(tmp_path: Path, airflow_db: None) -> None:
-    if AIRFLOW_2:
-        from airflow.models.dagbag import DagBag
-    else:
-        from airflow.dag_processing.dagbag import DagBag
     file = tmp_path / "flights.py"
     file.write_text(
         "from airflow.providers.common.compat.sdk import DAG\n"
@@ -141,7 +138,7 @@ def test_an_import_error_names_the_parameter_the_task_and_the_line(tmp_path: Pat
         "    )\n"
     )
 
-    bag = DagBag(str(tmp_path))
+    bag = dag_bag(tmp_path)
 
     assert bag.dags == {}
     (error,) = bag.import_errors.values()
