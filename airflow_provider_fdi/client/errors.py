@@ -151,9 +151,7 @@ class FdiError(Exception):
 
     def completed(self: E, *, task_name: str | None, connection: str) -> E:
         """A copy with the names of the task and the connection, where it does not know them yet."""
-        return self.replace(
-            task_name=self.task_name or task_name, connection=self.connection or connection
-        )
+        return self.replace(task_name=self.task_name or task_name, connection=self.connection or connection)
 
     @property
     def ambiguous(self) -> bool:
