@@ -26,9 +26,9 @@ except ImportError:
     AIRFLOW_2 = True
 
 try:
-    from airflow.sdk import Asset, BaseHook
+    from airflow.sdk import Asset
 except ImportError:
-    from airflow.providers.common.compat.sdk import Asset, BaseHook
+    from airflow.providers.common.compat.sdk import Asset
 
 try:
     from airflow.sdk.configuration import conf
@@ -70,7 +70,6 @@ __all__ = [
     "ArgNotSet",
     "Asset",
     "BaseEventTrigger",
-    "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
     "BaseSensorOperator",

@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from airflow.providers.common.compat.sdk import BaseHook
+
 from airflow_provider_fdi.client.backoff import Backoff
 from airflow_provider_fdi.client.errors import (
     FdiArgumentError,
@@ -18,7 +20,7 @@ from airflow_provider_fdi.client.errors import (
     FdiResponseError,
 )
 from airflow_provider_fdi.client.names import only_task_named, task_named
-from airflow_provider_fdi.compat import BaseHook, async_connection, async_extra, mask_secrets
+from airflow_provider_fdi.compat import async_connection, async_extra, mask_secrets
 from airflow_provider_fdi.constants import CONN_TYPE, HOOK_NAME
 from airflow_provider_fdi.get_provider_info import CONN_FIELDS, UI_FIELD_BEHAVIOUR
 from airflow_provider_fdi.hooks.settings import FdiConnectionSettingError, FdiSettings, read_settings

@@ -21,7 +21,12 @@ from airflow_provider_fdi.runs.start import Busy, Ended, RunRequest, advance
 from airflow_provider_fdi.runs.state import RunRecord, TryState
 from airflow_provider_fdi.runs.stop import terminate_own_run
 from airflow_provider_fdi.runs.waits import RunEnds, Wait
-from airflow_provider_fdi.termination import Contact
+from airflow_provider_fdi.termination import (
+    Contact,
+    ask_state,
+    execution_timeout_is_over,
+    user_ended_running_task,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -106,6 +111,24 @@ class RunExecution:
     def own_record(self) -> RunRecord | None:
         """The record of this execution's run, not of one that was cleared."""
         return own_record(self.try_state, self.clear_generation)
+
+    def is_to_end(self, run: str) -> bool:
+        """Whether the run ends with the killed try: a user ended the task, or its time is over.
+
+        :param run: the run as messages name it, to log that it goes on otherwise.
+        """
+        if execution_timeout_is_over():
+            return True
+        state = ask_state(self.contact.task_instance)
+        if user_ended_running_task(state, self.contact.silent_for, self.contact.timeout):
+            return True
+        self.operator.log.warning(
+            "%s goes on: Airflow ended this try, but no user did (task instance: %s). The next"
+            " try continues with it. To end it, use FdiTerminateRunOperator or the console",
+            run,
+            state or "no answer",
+        )
+        return False
 
     def terminate_quietly(self, record: RunRecord) -> None:
         """Terminate our run; an error is only logged."""

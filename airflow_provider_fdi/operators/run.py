@@ -15,7 +15,6 @@ from airflow_provider_fdi.deferral import check_event
 from airflow_provider_fdi.exceptions import fail_without_retry
 from airflow_provider_fdi.links import FdiRunLink, FdiTaskLink
 from airflow_provider_fdi.operators.base import ONE_TASK, TASK_CHECKS, FdiBaseOperator
-from airflow_provider_fdi.termination import ask_state, execution_timeout_is_over, user_ended_running_task
 from airflow_provider_fdi.validation import boolean, choice, count, flag, number
 
 if TYPE_CHECKING:
@@ -219,7 +218,7 @@ class FdiRunTaskOperator(FdiBaseOperator):
         if not self.terminate_on_kill:
             self.log.info("%s goes on (terminate_on_kill=False)", run)
             return
-        if not execution_timeout_is_over() and not self._user_ended_task(execution, run):
+        if not execution.is_to_end(run):
             return
         # In a thread of its own: the interrupted main thread may hold a lock of the session, and then this
         # must end rather than hang.
@@ -232,20 +231,6 @@ class FdiRunTaskOperator(FdiBaseOperator):
                 record.task_label,
                 KILL_TIMEOUT,
             )
-
-    def _user_ended_task(self, execution: RunExecution, run: str) -> bool:
-        """Whether a user has ended the task instance; if not, log that its run goes on."""
-        contact = execution.contact
-        state = ask_state(contact.task_instance)
-        if user_ended_running_task(state, contact.silent_for, contact.timeout):
-            return True
-        self.log.warning(
-            "%s goes on: Airflow ended this try, but no user did (task instance: %s). The next"
-            " try continues with it. To end it, use FdiTerminateRunOperator or the console",
-            run,
-            state or "no answer",
-        )
-        return False
 
 
 class FdiTerminateRunOperator(FdiBaseOperator):
