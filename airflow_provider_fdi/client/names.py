@@ -37,16 +37,17 @@ def no_task_named(name: str, tasks: Iterable[Task]) -> FdiArgumentError:
     return FdiArgumentError("fdi_task_name", name, rule, hint=NOT_FOUND_HINT)
 
 
-def task_named(client: FdiClient, name: str) -> Task:
-    """The task of exactly this name.
+def task_named(client: FdiClient, name: str) -> tuple[Task, int | None]:
+    """The task of exactly this name, and the server's time in ms when it was read (ListTasks).
 
     :raises FdiArgumentError: no task has this name, or several have it.
     """
-    task = only_task_named(name, client.list_tasks(name=name))
+    listing = client.list_tasks(name=name)
+    task = only_task_named(name, listing)
     if task is None:
         # All of them: the service's filter does not let a misspelt name find the right one.
         raise no_task_named(name, client.list_tasks())
-    return task
+    return task, listing.server_time
 
 
 def tasks_named(names: Sequence[str], tasks: Iterable[Task]) -> list[Task]:

@@ -183,7 +183,7 @@ class FdiHook(BaseHook):
 
         :raises FdiArgumentError: no task has this name, or several have it.
         """
-        return task_named(self.client, name)
+        return task_named(self.client, name)[0]
 
     def console_link(self, fdi_task_id: str, fdi_run_id: str | None = None) -> str:
         """The console's address for a task or one of its runs.

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_fdi.client.client import FdiClient
     from airflow_provider_fdi.client.errors import FdiError
+    from airflow_provider_fdi.client.models import Task
     from airflow_provider_fdi.hooks.fdi import FdiHook
 
 
@@ -154,12 +155,22 @@ class FdiConnectionMixin:
 
         :raises FdiArgumentError: an argument is wrong, or the name does not belong to exactly one task.
         """
+        return self._find_task()[0]
+
+    def _find_task(self) -> tuple[str, Task | None, int | None]:
+        """The id of the task that is meant; if found by its name, also its row and the server's time (ms).
+
+        :raises FdiArgumentError: as of :meth:`_fdi_task_id`.
+        """
+        # Deferred: only a task that runs looks for names.
+        from airflow_provider_fdi.client.names import task_named
+
         arguments = self._arguments
         if arguments.fdi_task_id:
-            return str(arguments.fdi_task_id)
-        task_id = self.hook.task_named(arguments.fdi_task_name).task_id
-        self._task_names[task_id] = arguments.fdi_task_name
-        return task_id
+            return str(arguments.fdi_task_id), None, None
+        task, read_at = task_named(self.client, arguments.fdi_task_name)
+        self._task_names[task.task_id] = arguments.fdi_task_name
+        return task.task_id, task, read_at
 
     @cached_property
     def _task_names(self) -> dict[str, str]:

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_fdi.client.errors import FdiError, is_permanent, task_label
+from airflow_provider_fdi.client.models import Run
 from airflow_provider_fdi.compat import AirflowSkipException, task_state_store
 from airflow_provider_fdi.deferral import clear_generation_of, deadline_of, defer_for, try_of
 from airflow_provider_fdi.exceptions import FdiDataGateFailed, FdiRunFailed, FdiTaskBusy, FdiTimeout
 from airflow_provider_fdi.runs import report, verdict
-from airflow_provider_fdi.runs.polling import poll_until, take_snapshot, watch
+from airflow_provider_fdi.runs.polling import poll_until, server_now, take_snapshot, watch
 from airflow_provider_fdi.runs.start import Busy, Ended, RunRequest, advance
 from airflow_provider_fdi.runs.state import RunRecord, TryState
 from airflow_provider_fdi.runs.stop import terminate_own_run
-from airflow_provider_fdi.runs.waits import RunEnds, Wait
+from airflow_provider_fdi.runs.waits import RunEnds, Snapshot, Wait
 from airflow_provider_fdi.termination import (
     Contact,
     ask_state,
@@ -47,6 +48,13 @@ def open_try_state(operator: FdiBaseOperator, context: Context, carried: Any = N
     return TryState.open(task_state_store(context) if operator._arguments.durable else None, carried)
 
 
+def succeeded_run(event: Mapping[str, Any]) -> Snapshot | None:
+    """The run that the trigger saw succeed, from the trigger's event."""
+    if not isinstance(event.get("run"), Mapping):
+        return None
+    return Snapshot(int(event["seen_at"]), (Run.from_wire(event["run"]),))
+
+
 class RunExecution:
     """One execution of the operator: what it was asked for, its state, and how it waits."""
 
@@ -57,12 +65,14 @@ class RunExecution:
         try_state: TryState,
         *,
         fdi_task_id: str | None = None,
+        seen: Snapshot | None = None,
         steps_reported: Iterable[str] = (),
         announced: str | None = None,
     ) -> None:
         """Check the operator's arguments and find its task, before anything is sent that changes something.
 
         :param fdi_task_id: the task's id, if it is known from before a deferral.
+        :param seen: the run that succeeded during a deferral.
         :param steps_reported: steps of the run that were logged before a deferral.
         :param announced: the run that was announced before a deferral.
         """
@@ -70,6 +80,7 @@ class RunExecution:
         self.context = context
         self.try_state = try_state
         given = self.given = operator._arguments
+        self._seen = seen
         self.interval = given.poll_interval
         self.failure_timeout = given.poll_failure_timeout
         self.gate = verdict.DataGate(given.min_rows, given.max_dirty_rows, given.skip_if_empty)
@@ -95,10 +106,14 @@ class RunExecution:
         if policy == "wait" and try_number > 1 and given.durable and self.try_state.store is None:
             # Without a state store a retry cannot know its own run from another's.
             policy = "join"
+        if fdi_task_id is None:
+            fdi_task_id, task, read_at = self.operator._find_task()
+            if task is not None:
+                self._seen = Snapshot(server_now(read_at), task=task)
         return RunRequest(
             start_grace=given.start_grace,
             start_if_stopped=given.start_if_stopped,
-            fdi_task_id=fdi_task_id or self.operator._fdi_task_id(),
+            fdi_task_id=fdi_task_id,
             clear_generation=clear_generation_of(self.context),
             try_number=try_number,
             if_running=policy,
@@ -149,7 +164,8 @@ class RunExecution:
     def run(self) -> dict[str, Any]:
         """Start the run, or continue with it, until it is over; return its record."""
         while True:
-            step = advance(self.operator.client, self.try_state, self.request)
+            seen, self._seen = self._seen, None
+            step = advance(self.operator.client, self.try_state, self.request, seen=seen)
             self._announce_run()
             if isinstance(step, Busy):
                 self._raise_busy(step)
@@ -158,7 +174,7 @@ class RunExecution:
                 return self._conclude(step)
             if isinstance(step, RunEnds) and not self.given.wait_for_completion:
                 return self._summary_of_started(step)
-            self._wait(step)
+            self._seen = self._wait(step)
 
     def _announce_run(self) -> None:
         """Publish the run as soon as it is known: in the log, as XCom and link, and to the task's assets."""
@@ -178,13 +194,15 @@ class RunExecution:
         self._steps = report.StepReporter(operator.log.log, run_id)
         self._announced = run_id
 
-    def _wait(self, wait: Wait) -> None:
-        """Wait in the worker, or defer."""
-        if wait.expected_soon and self._is_over_soon(wait):
-            return
+    def _wait(self, wait: Wait) -> Snapshot | None:
+        """Wait in the worker, and return what the last poll showed; or defer."""
+        if wait.expected_soon:
+            snapshot = self._wait_shortly(wait)
+            if snapshot is not None:
+                return snapshot
         if self.given.deferrable:
             self._defer(wait)
-        watch(
+        return watch(
             self.operator.client,
             wait,
             poll_interval=self.interval,
@@ -193,9 +211,9 @@ class RunExecution:
             on_snapshot=self._steps.on_snapshot,
         )
 
-    def _is_over_soon(self, wait: Wait) -> bool:
-        """Wait in the worker; only for a while if the triggerer can wait instead."""
-        snapshot = watch(
+    def _wait_shortly(self, wait: Wait) -> Snapshot | None:
+        """Wait in the worker; only for a while if the triggerer can wait instead. None: it is not over."""
+        return watch(
             self.operator.client,
             wait,
             poll_interval=min(self.interval, LOCATE_INTERVAL),
@@ -203,7 +221,6 @@ class RunExecution:
             until=time.monotonic() + LOCATE_IN_WORKER if self.given.deferrable else None,
             poll_first=True,
         )
-        return snapshot is not None
 
     def _defer(self, wait: Wait) -> NoReturn:
         record = self.try_state.record

@@ -168,8 +168,13 @@ class FdiRunTaskOperator(FdiBaseOperator):
 
     @fail_without_retry
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
-        """Continue after a deferral. The event only wakes the task; the result is read from the service."""
-        from airflow_provider_fdi.operators.execution import RunExecution, open_try_state, time_out
+        """Continue after a deferral, with the row of the run if the trigger saw it succeed."""
+        from airflow_provider_fdi.operators.execution import (
+            RunExecution,
+            open_try_state,
+            succeeded_run,
+            time_out,
+        )
 
         checked = check_event(event)
         try_state = open_try_state(self, context, checked.get("record"))
@@ -182,6 +187,7 @@ class FdiRunTaskOperator(FdiBaseOperator):
             context,
             try_state,
             fdi_task_id=known,
+            seen=succeeded_run(checked),
             steps_reported=checked.get("steps_reported") or (),
             # Whoever deferred with a known run has announced it.
             announced=(checked.get("record") or {}).get("run_id"),

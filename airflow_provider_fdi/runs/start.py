@@ -27,6 +27,7 @@ from airflow_provider_fdi.client.errors import (
     said_with_code,
     task_label,
 )
+from airflow_provider_fdi.client.models import Task
 from airflow_provider_fdi.clock import boot_time
 from airflow_provider_fdi.runs import verdict
 from airflow_provider_fdi.runs.polling import (
@@ -34,6 +35,7 @@ from airflow_provider_fdi.runs.polling import (
     poll_until,
     server_now,
     should_stop_polling,
+    take_snapshot,
     task_state,
 )
 from airflow_provider_fdi.runs.state import RunRecord, TryState
@@ -45,13 +47,14 @@ from airflow_provider_fdi.runs.waits import (
     LogIdle,
     RunAppears,
     RunEnds,
+    Snapshot,
     TaskIdle,
     Wait,
 )
 
 if TYPE_CHECKING:
     from airflow_provider_fdi.client.client import FdiClient
-    from airflow_provider_fdi.client.models import Listing, Run, Task
+    from airflow_provider_fdi.client.models import Listing, Run
 
 log = logging.getLogger(__name__)
 
@@ -141,24 +144,28 @@ def advance(
     try_state: TryState,
     request: RunRequest,
     *,
+    seen: Snapshot | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Step:
     """Take all steps towards one run and its end that are possible now; what to wait for, or how it ended.
 
-    After a wait, call it again: it reads the state of the service again and relies on nothing else.
+    After a wait, call it again. It reads the state of the service, but for what ``seen`` shows.
 
+    :param seen: the snapshot that ended the last wait, or that showed the task: taken a moment ago, or a run
+        that is over, which does not change any more.
     :raises FdiError: the service refused, or cannot be reached; never for a start of unknown outcome.
     """
     while True:
         record = try_state.open_record
         if record is None or record.fdi_task_id != request.fdi_task_id:
-            step = _begin(client, try_state, request, sleep)
+            step = _begin(client, try_state, request, seen, sleep)
         elif record.run_id is None:
-            step = _find_ours(client, try_state, request, record)
+            step = _find_ours(client, try_state, request, record, seen)
         else:
-            step = _follow(client, try_state, request, record)
+            step = _follow(client, try_state, request, record, seen)
         if step is not None:
             return step
+        seen = None
 
 
 def _appearance_of(record: RunRecord) -> RunAppears:
@@ -172,10 +179,14 @@ def _end_of(record: RunRecord) -> RunEnds:
 
 
 def _begin(
-    client: FdiClient, try_state: TryState, request: RunRequest, sleep: Callable[[float], None]
+    client: FdiClient,
+    try_state: TryState,
+    request: RunRequest,
+    seen: Snapshot | None,
+    sleep: Callable[[float], None],
 ) -> Step | None:
     """Start a run, unless another one is in progress. None: go on with the next step."""
-    activity = _read_activity(client, request)
+    activity = _read_activity(client, request, seen)
     if activity.executing:
         return _handle_running(try_state, request, activity)
     if request.start_if_stopped and activity.task.status is TaskStatus.STOPPED:
@@ -200,13 +211,23 @@ def _read(request: RunRequest, read: Callable[[], T], *, is_final: Callable[[Fdi
     return result
 
 
-def _read_activity(client: FdiClient, request: RunRequest) -> TaskActivity:
-    return _read(request, lambda: _fetch_activity(client, request), is_final=is_permanent)
+def _read_activity(client: FdiClient, request: RunRequest, seen: Snapshot | None = None) -> TaskActivity:
+    def fetch() -> TaskActivity:
+        nonlocal seen
+        # Once only: after a failure it is a moment ago no longer.
+        state, seen = seen, None
+        return _fetch_activity(client, request, state)
+
+    return _read(request, fetch, is_final=is_permanent)
 
 
-def _fetch_activity(client: FdiClient, request: RunRequest) -> TaskActivity:
-    """Read the task's state and its log, once."""
-    task, now = task_state(client, request.fdi_task_id)
+def _fetch_activity(client: FdiClient, request: RunRequest, seen: Snapshot | None) -> TaskActivity:
+    """Read the task's state, unless it was seen just now, and its log, once."""
+    task: Task | None
+    if seen is not None and isinstance(seen.task, Task):
+        task, now = seen.task, seen.now
+    else:
+        task, now = task_state(client, request.fdi_task_id)
     if task is None:
         # ListTasks may lag or filter; ShowTask raises FdiNotFoundError for a task that does not exist.
         task = client.get_task(request.fdi_task_id)
@@ -406,10 +427,16 @@ def _says_overlap(error: FdiError) -> bool:
     )
 
 
-def _find_ours(client: FdiClient, try_state: TryState, request: RunRequest, record: RunRecord) -> Step | None:
+def _find_ours(
+    client: FdiClient,
+    try_state: TryState,
+    request: RunRequest,
+    record: RunRecord,
+    seen: Snapshot | None,
+) -> Step | None:
     """Find out what happened to an intent that was stored. None: that is settled, take the next step."""
-    result, rows, executing = _read(
-        request, lambda: _search_for_ours(client, record), is_final=should_stop_polling
+    result, shown, executing = _read(
+        request, lambda: _search_for_ours(client, record, seen), is_final=should_stop_polling
     )
     if result.match is Match.NOT_YET:
         return _appearance_of(record)
@@ -430,10 +457,10 @@ def _find_ours(client: FdiClient, try_state: TryState, request: RunRequest, reco
             )
         started = verdict.newest_time(result.run) or record.intent_time
         record = try_state.update(run_id=result.run.run_id, run_time=started)
-        return _judge(client, try_state, request, record, result.run, server_now(rows.server_time))
-    if executing and verdict.run_in_progress(rows) is None:
+        return _judge(client, try_state, request, record, result.run, shown.now)
+    if executing and verdict.run_in_progress(shown.runs) is None:
         # It is executing something that its log does not show: starting again could be a second start.
-        deadline = server_now(rows.server_time) + int(request.start_grace * 1000)
+        deadline = shown.now + int(request.start_grace * 1000)
         return AnyRunAppears(record.fdi_task_id, record.intent_time, deadline)
     if result.match is Match.REFUSED:
         log.info("FDI refused the start: a run of %s was still in progress", record.task_label)
@@ -443,28 +470,31 @@ def _find_ours(client: FdiClient, try_state: TryState, request: RunRequest, reco
     return None
 
 
-def _search_for_ours(client: FdiClient, record: RunRecord) -> tuple[verdict.MatchResult, Listing[Run], bool]:
+def _search_for_ours(
+    client: FdiClient, record: RunRecord, seen: Snapshot | None
+) -> tuple[verdict.MatchResult, Snapshot, bool]:
     """Search the log for our run: the match, the rows, and whether the task is executing anything."""
-    rows = client.list_runs(record.fdi_task_id, begin_time=record.intent_time - LOOKBACK_MS)
-    result = _locate(record, rows)
+    shown = seen if seen is not None and seen.runs else take_snapshot(client, _appearance_of(record))
+    result = _locate(record, shown)
     executing = False
     if result.match in (Match.NEVER, Match.REFUSED):
         # Another start may follow, so check once more. The state first: a run that ends in between is then in
         # the log. And the whole log: a run in progress may lack the time by which begin_time filters.
         executing = verdict.is_executing(task_state(client, record.fdi_task_id)[0])
         rows = client.list_runs(record.fdi_task_id)
-        result = _locate(record, rows)
-    return result, rows, executing
+        shown = Snapshot(server_now(rows.server_time), tuple(rows))
+        result = _locate(record, shown)
+    return result, shown, executing
 
 
-def _locate(record: RunRecord, rows: Listing[Run]) -> verdict.MatchResult:
+def _locate(record: RunRecord, shown: Snapshot) -> verdict.MatchResult:
     """Which of the rows is the run of this record."""
     return verdict.locate(
-        rows,
+        shown.runs,
         baseline=record.baseline,
         intent_time=record.intent_time,
         deadline=record.deadline,
-        now=server_now(rows.server_time),
+        now=shown.now,
         accepted=record.accepted,
     )
 
@@ -493,8 +523,17 @@ def _give_up_searching(try_state: TryState, request: RunRequest, record: RunReco
     log.info("No run of %s appeared: the start was not carried out", record.task_label)
 
 
-def _follow(client: FdiClient, try_state: TryState, request: RunRequest, record: RunRecord) -> Step | None:
+def _follow(
+    client: FdiClient,
+    try_state: TryState,
+    request: RunRequest,
+    record: RunRecord,
+    seen: Snapshot | None,
+) -> Step | None:
     """Decide by the log what to do about the run that is known. None: forget it and begin again."""
+    run = verdict.find_run(seen.runs, record.run_id or "") if seen is not None else None
+    if seen is not None and run is not None:
+        return _judge(client, try_state, request, record, run, seen.now)
     begin_time = (record.run_time or 0) - LOOKBACK_MS
 
     def find() -> tuple[Run | None, Listing[Run]]:

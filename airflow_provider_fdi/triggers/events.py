@@ -301,7 +301,7 @@ def _texts(field: str, value: str | Iterable[str] | None, check: validation.Chec
 
 
 def _id_of(client: FdiClient, task_name: str) -> str:
-    return task_named(client, task_name).task_id
+    return task_named(client, task_name)[0].task_id
 
 
 def _first_snapshot(client: FdiClient, task_id: str) -> Snapshot:

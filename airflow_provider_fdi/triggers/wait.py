@@ -24,6 +24,7 @@ from airflow_provider_fdi.runs.poller import Poller, SharedPoller
 from airflow_provider_fdi.runs.report import StepReporter
 from airflow_provider_fdi.runs.state import RunRecord
 from airflow_provider_fdi.runs.stop import terminate_own_run
+from airflow_provider_fdi.runs.verdict import Outcome, outcome
 from airflow_provider_fdi.runs.waits import RunEnds, Snapshot, Wait
 from airflow_provider_fdi.termination import user_ended_deferred_task
 
@@ -89,8 +90,9 @@ _preparation = _KillPreparation()
 class FdiWaitTrigger(BaseTrigger):
     """Waits until all of ``waits`` are over; shares one poller with all triggers of the same endpoint.
 
-    Emits ``{"status": "ready" | "timeout" | "error", "record": …}``. The event only wakes the operator, which
-    reads the result from the service itself. Neither the arguments nor the event hold a secret.
+    Emits ``{"status": "ready" | "timeout" | "error", "record": …}``. The event wakes the operator, which
+    reads the state of the service itself; only the row of a run that succeeded, which changes no more, comes
+    with the event as ``run``. Neither the arguments nor the event hold a secret.
 
     :param waits: what to wait for, as :meth:`Wait.to_json` returns it.
     :param poll_interval: seconds between two polls.
@@ -159,29 +161,40 @@ class FdiWaitTrigger(BaseTrigger):
             async with SharedPoller(self._endpoint, partial(connect, *self._endpoint)) as poller:
                 watches = self._begin(poller)
                 try:
-                    await (watches[0] if len(watches) == 1 else asyncio.gather(*watches))
+                    snapshots = [await watches[0]] if len(watches) == 1 else await asyncio.gather(*watches)
                 finally:
                     for watch in watches:
                         watch.cancel()
                     # Kept for on_kill, which has no time to read the connection.
                     self._client = poller.client
-            outcome: dict[str, Any] = {"status": READY}
+            result: dict[str, Any] = {"status": READY} | self._succeeded_run(snapshots)
         except asyncio.TimeoutError:
             if AIRFLOW_2 and self.terminate_on_kill:
                 # There the task fails before it is resumed, so that only the trigger can end the run.
                 await self._terminate()
-            outcome = {"status": TIMEOUT}
+            result = {"status": TIMEOUT}
         except FdiError as error:
             name = (self.record or {}).get("fdi_task_name")
             message = str(error.completed(task_name=name, connection=self.fdi_conn_id))
-            outcome = {"status": ERROR, "message": message, "final": is_permanent(error)}
+            result = {"status": ERROR, "message": message, "final": is_permanent(error)}
         finally:
             if self.terminate_on_kill:
                 _preparation.end()
         reported = self._steps.reported if self._steps else []
-        event = {"record": self.record, "steps_reported": reported} | outcome
+        event = {"record": self.record, "steps_reported": reported} | result
         await asyncio.sleep(max(0.0, settled - time.monotonic()))
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+    def _succeeded_run(self, snapshots: list[Snapshot]) -> dict[str, Any]:
+        """For the event: the row of the run, without its steps, which are in the log of the task by now.
+
+        Not that of a run that failed, whose steps say why: Airflow writes events into the log of the task.
+        """
+        run = self._waits[0].find(snapshots[0].runs)
+        if not isinstance(self._waits[0], RunEnds) or run is None or outcome(run) is not Outcome.SUCCESS:
+            return {}
+        row = {key: value for key, value in run.raw.items() if key != "detail_logs"}
+        return {"run": row, "seen_at": snapshots[0].now}
 
     @property
     def _endpoint(self) -> tuple[str, str | None, str | None]:
