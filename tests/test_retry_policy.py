@@ -194,7 +194,7 @@ def test_an_operator_takes_it_and_its_busy_task_says_for_how_long(
 ) -> None:
     fdi_task_id = fdi_emulator.add_task(script={"hold": True})
     fdi_emulator.request("POST", f"tasks/{fdi_task_id}/run", {"task_id": fdi_task_id})
-    fdi_emulator.move_clock(600_000)
+    fdi_emulator.move_clock(660_000)
     operator = FdiRunTaskOperator(
         task_id="run", fdi_task_id=fdi_task_id, if_running="fail", retry_policy=FdiRetryPolicy()
     )
