@@ -71,14 +71,19 @@ class FdiMetrics(Observer):
         tags = self._tags(fdi_task=task_name or record["fdi_task_id"], seen_by=seen_by)
         Stats.incr("fdi.runs", tags={**tags, "outcome": record["status"].lower()})
         for metric, field in _AMOUNTS.items():
-            if record[field] is not None:
+            if _counts(record[field]):
                 Stats.incr(metric, record[field], tags=tags)
-        if record["duration_ms"] is not None:
+        if _counts(record["duration_ms"]):
             Stats.timing("fdi.run.duration", timedelta(milliseconds=record["duration_ms"]), tags=tags)
 
     def _tags(self, **more: str) -> dict[str, str]:
         tags = {"conn_id": self.conn_id, **more}
         return {tag: _UNSAFE_IN_A_TAG.sub("_", value[:MAX_TAG]) for tag, value in tags.items()}
+
+
+def _counts(figure: int | None) -> bool:
+    # OpenTelemetry raises for what is below 0, and a service may say anything.
+    return figure is not None and figure >= 0
 
 
 _AMOUNTS = {"fdi.run.rows": "rows", "fdi.run.dirty_rows": "dirty_rows", "fdi.run.bytes": "bytes"}

@@ -259,6 +259,13 @@ def test_a_tag_holds_only_what_statsd_can_send(stats: RecordedStats) -> None:
     assert sent.tags["fdi_task"] == "___" + "x" * 97
 
 
+def test_a_figure_that_cannot_be_is_left_out(stats: RecordedStats) -> None:
+    record = {"fdi_task_id": "t", "status": "SUCCESS", "rows": -1, "dirty_rows": 0, "bytes": None}
+    metrics.observer_for("fdi_default").run_ended({**record, "duration_ms": -5}, None, "operator")
+
+    assert [sent.name for sent in stats.sent] == ["fdi.runs", "fdi.run.dirty_rows"]
+
+
 # --- what it costs ------------------------------------------------------------------------------------------
 
 
