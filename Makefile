@@ -25,7 +25,7 @@ endif
 BIN := $(VENV)/bin
 
 # The cells of the matrix: Airflow version:Python version.
-MATRIX ?= 2.11.0:3.10 3.1.8:3.12 3.3.2:3.11
+MATRIX ?= 2.11.2:3.10 3.1.8:3.12 3.3.2:3.11 3.4.0b2:3.13
 
 # More arguments for pytest, for example: make test PYTEST_ARGS="-k sensor -x"
 PYTEST_ARGS ?=
@@ -106,7 +106,7 @@ matrix: $(UV_ENV)/bin/python ## the tests on every cell of MATRIX, then a table
 	exit $$failed
 
 .PHONY: matrix-one
-matrix-one: env ## the tests on one Airflow: make matrix-one AIRFLOW_VERSION=2.11.0 PYTHON=3.10
+matrix-one: env ## the tests on one Airflow: make matrix-one AIRFLOW_VERSION=2.11.2 PYTHON=3.10
 	@echo "Airflow $(AIRFLOW_VERSION), $$($(BIN)/python --version)"
 	@$(BIN)/python -m pytest tests -m "not system" $(PYTEST_ARGS)
 

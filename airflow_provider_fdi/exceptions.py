@@ -90,7 +90,12 @@ class FdiDataGateFailed(FdiTaskFailure):
 
 
 class FdiTaskBusy(FdiTaskFailure):
-    """Another run is in progress and ``if_running="fail"``, or a task is started that must be stopped."""
+    """Another run is in progress and ``if_running="fail"``, or a task is started that must be stopped.
+
+    ``running_for`` is how long that run has lasted, in seconds, by the log; None: there is none.
+    """
+
+    running_for: float | None = None
 
 
 class FdiTimeout(FdiTaskFailure):

@@ -28,6 +28,7 @@ from airflow_provider_fdi.client.errors import (
     FdiServerError,
     clean_text,
 )
+from airflow_provider_fdi.client.observer import Observer
 from airflow_provider_fdi.client.responses import error_from_response, load_json, mask
 from airflow_provider_fdi.client.signing import ALGORITHM, sign
 from airflow_provider_fdi.client.times import http_date_ms, text_to_ms
@@ -130,6 +131,7 @@ class TokenAuth(FdiAuth):
         proxies: Mapping[str, str] | None = None,
         timeout: Timeout = (CONNECT_TIMEOUT, READ_TIMEOUT),
         allow_http: bool = False,
+        observer: Observer | None = None,
     ) -> None:
         owner = "TokenAuth"
         for field, value in (("user_name", user_name), ("password", password), ("domain_name", domain_name)):
@@ -152,6 +154,7 @@ class TokenAuth(FdiAuth):
             allow_http=allow_http,
             field="iam_endpoint",
             credentials=self.secrets,
+            observer=observer,
         )
         scope = {"id": project_id} if project_id else {"name": project_name}
         user = {"name": user_name, "password": password, "domain": {"name": domain_name}}
@@ -253,7 +256,7 @@ class TokenAuth(FdiAuth):
         url = f"{self._wire.base}/v3/auth/tokens?nocatalog=true"
         started = time.monotonic()
         try:
-            status, answered, body = self._wire.send(prepare("POST", url, headers, self._body))
+            status, answered, body = self._wire.send("login", prepare("POST", url, headers, self._body))
         except WireFault as fault:
             raise FdiConnectionError(
                 f"No answer from IAM at {self._wire.base}: {mask(str(fault), self.secrets())}.",

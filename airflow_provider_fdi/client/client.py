@@ -12,6 +12,7 @@ from airflow_provider_fdi.client.api.tasks import Tasks
 from airflow_provider_fdi.client.auth import AkSkAuth, FdiAuth, SdkAuth
 from airflow_provider_fdi.client.backoff import Backoff
 from airflow_provider_fdi.client.errors import FdiArgumentError
+from airflow_provider_fdi.client.observer import Observer
 from airflow_provider_fdi.client.transport import Gate, Transport
 from airflow_provider_fdi.client.wire import Timeout
 from airflow_provider_fdi.constants import CONNECT_TIMEOUT, READ_TIMEOUT
@@ -36,6 +37,7 @@ class FdiClient(Tasks, Schedules, CompositeTasks, Monitoring, Datasources):
     :param proxies: as ``requests`` takes them; by default those of the environment
     :param allow_http: allow plain HTTP to addresses other than loopback
     :param gate: what holds requests back after a 429; one of its own unless shared with other clients
+    :param observer: is told of every request, poll and run, for metrics
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class FdiClient(Tasks, Schedules, CompositeTasks, Monitoring, Datasources):
         proxies: Mapping[str, str] | None = None,
         allow_http: bool = False,
         gate: Gate | None = None,
+        observer: Observer | None = None,
     ) -> None:
         project = path_id("project_id", project_id)
         instance = path_id("instance_id", instance_id)
@@ -69,8 +72,10 @@ class FdiClient(Tasks, Schedules, CompositeTasks, Monitoring, Datasources):
             allow_http=allow_http,
             headers={"X-Project-Id": project} if signs else {},
             gate=gate,
+            observer=observer,
         )
         self.gate = self._transport.gate
+        self.observer = self._transport.observer
         self.endpoint = self._transport.wire.base
         self.project_id = project_id
         self.instance_id = instance_id

@@ -18,6 +18,7 @@ from airflow_provider_fdi.client.errors import (
     FdiResponseError,
     FdiThrottledError,
 )
+from airflow_provider_fdi.client.observer import Observer
 from airflow_provider_fdi.client.responses import Answer, error_from_response, mask
 from airflow_provider_fdi.client.wire import JSON, USER_AGENT, Timeout, Wire, WireFault, prepare
 
@@ -52,9 +53,12 @@ class Gate:
         self.not_before = 0.0
         """Of ``time.monotonic``."""
 
-    def close_for(self, seconds: float) -> None:
-        """Let nothing pass for so many seconds."""
-        self.not_before = max(self.not_before, time.monotonic() + seconds)
+    def close_for(self, seconds: float) -> float:
+        """Let nothing pass for so many seconds; returns by how many it stays closed longer than before."""
+        now = time.monotonic()
+        before = max(self.not_before, now)
+        self.not_before = max(self.not_before, now + seconds)
+        return self.not_before - before
 
 
 _shared_gates: dict[tuple[str, str], Gate] = {}
@@ -85,6 +89,7 @@ class Transport:
         allow_http: bool,
         headers: Mapping[str, str],
         gate: Gate | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.wire = Wire(
             endpoint,
@@ -93,7 +98,9 @@ class Transport:
             proxies=proxies,
             allow_http=allow_http,
             credentials=auth.secrets,
+            observer=observer,
         )
+        self.observer = self.wire.observer
         self.auth = auth
         self.retry = retry
         base = {"Accept": JSON, "Accept-Encoding": "gzip, deflate", "User-Agent": USER_AGENT, **headers}
@@ -131,7 +138,7 @@ class Transport:
                 with self.auth.turn():
                     request = self.auth(prepare(method, url, headers, body))
                     sent += 1
-                    status, answered, content = self.wire.send(request, opaque=opaque)
+                    status, answered, content = self.wire.send(operation, request, opaque=opaque)
                     if status != 401:
                         self.auth.accepted(request)
                         if 200 <= status < 300:
@@ -213,7 +220,7 @@ class Transport:
         asked = error.retry_after if isinstance(error, FdiResponseError) else None
         delay = self.retry.delay(faults, asked, uniform=_uniform)
         if isinstance(error, FdiThrottledError) and error.delivered:
-            self.gate.close_for(min(delay, self.retry.retry_after_cap))
+            self.observer.held_back(self.gate.close_for(min(delay, self.retry.retry_after_cap)))
         if not _may_resend(error, resend) or not self.retry.allows(
             faults, time.monotonic() - started, delay, asked
         ):

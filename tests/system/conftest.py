@@ -17,6 +17,7 @@ import pytest
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from demo.airflow_api import FINISHED_TASK, wait_until
 from demo.stack import Stack
+from tests.stats import Listener
 
 HERE = Path(__file__).resolve().parent
 COMPONENTS = ("api-server", "dag-processor", "scheduler", "triggerer")
@@ -51,11 +52,22 @@ def system_emulator() -> Iterator[FdiEmulator]:
 
 
 @pytest.fixture(scope="session")
-def running_stack(system_emulator: FdiEmulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def statsd() -> Iterator[Listener]:
+    """Where the session's Airflow sends its metrics."""
+    listener = Listener()
+    yield listener
+    listener.close()
+
+
+@pytest.fixture(scope="session")
+def running_stack(
+    system_emulator: FdiEmulator, statsd: Listener, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     base = tmp_path_factory.mktemp("system")
     dags = base / "dags"
     dags.mkdir()
-    environment = {"AIRFLOW_CONN_FDI_DEFAULT": system_emulator.connection_json(), **SETTINGS}
+    connection = {"AIRFLOW_CONN_FDI_DEFAULT": system_emulator.connection_json()}
+    environment = {**connection, **SETTINGS, **statsd.settings}
     stack = Stack(base / "airflow", dags, env=environment)
     stack.start()
     yield stack
