@@ -35,6 +35,8 @@ PRELOADED = [
     "airflow.api_fastapi.core_api.routes.public",
     "airflow.api_fastapi.core_api.routes.ui",
     "airflow.providers_manager",
+    "airflow.providers.celery.cli.celery_command",
+    "airflow.providers.celery.executors.celery_executor",
 ]
 
 

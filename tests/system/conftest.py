@@ -16,22 +16,11 @@ import pytest
 
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from demo.airflow_api import FINISHED_TASK, wait_until
-from demo.stack import Stack
+from demo.stack import COMPONENTS, Stack
+from tests.short_waits import SHORT_WAITS
 from tests.stats import Listener
 
 HERE = Path(__file__).resolve().parent
-COMPONENTS = ("api-server", "dag-processor", "scheduler", "triggerer")
-
-# Short waits where Airflow's defaults are made for months of operation.
-SETTINGS = {
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "16",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
-    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
-    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
-    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
-    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
-}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -67,7 +56,7 @@ def running_stack(
     dags = base / "dags"
     dags.mkdir()
     connection = {"AIRFLOW_CONN_FDI_DEFAULT": system_emulator.connection_json()}
-    environment = {**connection, **SETTINGS, **statsd.settings}
+    environment = {**connection, **SHORT_WAITS, **statsd.settings}
     stack = Stack(base / "airflow", dags, env=environment)
     stack.start()
     yield stack
