@@ -90,7 +90,8 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     _reads(
         "retry_after",
         "HTTP 429 comes with Retry-After: 1.",
-        "The provider waits as long as it says, up to a minute; without it, longer each time.",
+        "The provider waits as long as it says, and fails if that is more than a minute; without it, it waits"
+        " longer each time.",
         reading.retry_after,
         "retry_after_s",
     ),
@@ -105,13 +106,14 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     _reads(
         "offset_of_tasks",
         "ListTasks counts rows from 0.",
-        "Tasks may be missing from listings of more than 999, and finding a task by name may fail.",
+        "Listing more than 999 tasks costs a request or two more; rows that come twice are left out.",
         reading.offset_of_tasks,
     ),
     _reads(
         "offset_of_monitors",
         "The monitoring pages count rows, from 1.",
-        "If they count pages, a listing of more than 999 costs a request more. Anything else may lose rows.",
+        "If they count pages, listing more than 999 costs a request more. If they count from 0, the first row"
+        " is never seen, and runs may not be found: please report.",
         reading.offset_of_monitors,
         "offset_is_page_index",
     ),
@@ -153,7 +155,7 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     _reads(
         "known_values",
         "Every state, type and position is a documented one.",
-        "A run in an unknown state fails the sensor; operators do not take it for finished. Please report.",
+        "A run in an unknown state is never taken for a success, and fails the sensor. Please report.",
         reading.known_values,
     ),
     _reads(
@@ -192,7 +194,8 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     _reads(
         "no_schedule",
         "ShowDispatches answers null if there is no schedule.",
-        "The provider reads null, {}, an empty body and FDI's own 404 alike. Nothing to do.",
+        "The provider reads null, {}, an empty body and a 404 with a code of FDI alike. A 404 with another"
+        " code fails FdiCreateScheduleOperator: please report.",
         reading.no_schedule,
         "no_schedule_answer",
     ),
@@ -261,8 +264,8 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     _writes(
         "log_delay",
         "A run is in the log as soon as `run` has answered.",
-        "Up to start_grace (120 s), runs are found all the same, only later. Beyond, raise start_grace: a run"
-        " that is not found in time may be started twice.",
+        "Within start_grace (120 s), runs are found all the same, only later. Beyond it, raise start_grace:"
+        " the start fails, and the next try may start a second run.",
         trying.log_delay,
         "run_log_delay_ms",
     ),
@@ -291,7 +294,7 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     _writes(
         "timezone_shown",
         "A schedule is shown with its cron_timezone.",
-        "FdiCreateScheduleOperator cannot see that the time zone is right, and always writes it again.",
+        "FdiCreateScheduleOperator cannot see that the time zone is right, and writes it again each time.",
         trying.timezone_shown,
         "show_cron_timezone",
     ),

@@ -10,6 +10,11 @@ from typing import Any
 _CODE = re.compile(r"[A-Za-z]{2,8}\.\d{3,10}")
 
 
+def shown_code(code: str) -> str:
+    """An error code if it looks like one of the service's; anything else could hold a name."""
+    return code if _CODE.fullmatch(code) else ""
+
+
 class NotSeen(Exception):
     """Something could not be observed. The text completes "not checked, because …"."""
 
@@ -41,7 +46,7 @@ class Reply:
     @property
     def said(self) -> str:
         """Status and code, which name nobody: ``HTTP 400 FDI.3026``."""
-        return f"HTTP {self.status} {self.code}" if _CODE.fullmatch(self.code) else f"HTTP {self.status}"
+        return f"HTTP {self.status} {shown_code(self.code)}".rstrip()
 
     @property
     def rows(self) -> list[Mapping[str, Any]]:

@@ -15,7 +15,7 @@ from airflow_provider_fdi.client.errors import FdiError
 from airflow_provider_fdi.client.signing import sign
 from airflow_provider_fdi.client.times import ms_of_answer
 from airflow_provider_fdi.constants import PAGE_SIZE
-from airflow_provider_fdi.doctor.evidence import NotSeen, Reply
+from airflow_provider_fdi.doctor.evidence import NotSeen, Reply, shown_code
 from airflow_provider_fdi.doctor.probe import Probe
 from airflow_provider_fdi.hooks.fdi import failed_layer
 from airflow_provider_fdi.hooks.settings import FdiSettings
@@ -61,7 +61,7 @@ def _connection(probe: Probe, client: FdiClient) -> None:
     except FdiError as error:
         layer = failed_layer(error)
         status = getattr(error, "status", None)
-        said = f"HTTP {status} {error.error_code}".strip() if status else "no answer"
+        said = f"HTTP {status} {shown_code(error.error_code)}".rstrip() if status else "no answer"
     probe.sent += 1
     probe.figures.update(layer=layer, layer_said=said)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_fdi.doctor.evidence import Evidence, NotSeen, Reply
+from airflow_provider_fdi.doctor.evidence import Evidence, NotSeen, Reply, shown_code
 from airflow_provider_fdi.doctor.verdict import Verdict, either, other, same
 
 START_GRACE_MS = 120_000
@@ -34,7 +34,7 @@ def batch_counts(e: Evidence) -> Verdict:
     replies = e.present("stop_stopped", "batch_missing", "start")
     if not replies:
         raise NotSeen(_why_not(e, "stop_stopped"))
-    counted = all("success_count" in (reply.data or {}) for reply in replies)
+    counted = all(isinstance(reply.data, dict) and "success_count" in reply.data for reply in replies)
     return either(counted, f"{len(replies)} answers {'have' if counted else 'lack'} success_count", False)
 
 
@@ -50,7 +50,7 @@ def stop_stopped(e: Evidence) -> Verdict:
     reply = e.reply("stop_stopped")
     _refuse_gateway(reply)
     failures = _failures(reply)
-    codes = ", ".join(sorted({str(failure.get("error_code")) for failure in failures}))
+    codes = " ".join(sorted({shown_code(str(failure.get("error_code"))) for failure in failures}))
     seen = f"{reply.said}, {len(failures)} failures {codes}".rstrip()
     return either(not reply.ok or bool(failures), seen, "ok")
 
@@ -127,7 +127,8 @@ def timezone_shown(e: Evidence) -> Verdict:
     replies = e.present("shown_schedule", "schedule")
     if not replies:
         raise NotSeen(_why_not(e, "schedule"))
-    zone = (replies[0].data or {}).get("cron_timezone") if isinstance(replies[0].data, dict) else None
+    data = replies[0].data
+    zone = data.get("cron_timezone") if isinstance(data, dict) else None
     return either(bool(zone), f"the schedule is shown {'with' if zone else 'without'} cron_timezone", False)
 
 
