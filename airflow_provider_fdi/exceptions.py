@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FdiAlreadyExists",
+    "FdiApplyFailed",
+    "FdiApplyRefused",
     "FdiArgumentError",
     "FdiAuthError",
     "FdiBatchFailed",
@@ -47,6 +49,7 @@ __all__ = [
     "FdiDataGateFailed",
     "FdiDatasourceUnreachable",
     "FdiDeclarationError",
+    "FdiDriftFound",
     "FdiError",
     "FdiInvalidRequestError",
     "FdiNotFoundError",
@@ -136,6 +139,20 @@ class FdiDeclarationError(FdiTaskFailure, AirflowFailException):
         error = cls.because(f"{count} in {where} that declare{'s' if files == 1 else ''} FDI tasks.", *map(str, found))
         error.problems = found
         return error
+
+
+class FdiApplyFailed(FdiTaskFailure):
+    """Some changes of a plan failed; all others were made, and a retry makes those that are left."""
+
+
+class FdiApplyRefused(FdiApplyFailed, AirflowFailException):
+    """Some changes of a plan cannot be made as the files declare them; all others were made. Ends without
+    retries."""
+
+
+class FdiDriftFound(FdiTaskFailure, AirflowFailException):
+    """The instance is not as the files declare, and nothing was to be changed (``plan_only``). Ends without
+    retries."""
 
 
 class FdiTriggerEventError(FdiTaskFailure):
