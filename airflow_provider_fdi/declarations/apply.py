@@ -199,7 +199,7 @@ class _Change:
 
         The task appears with that one. Killed before, it has left nothing but an id that is not used.
         """
-        sides = self._sides(task)
+        sides: dict[str, Any] = self._sides(task)
         found = self.client.init_composite_task(
             **sides, auto_mapping=task.auto_mapping, server_id=task.server_id
         )
@@ -255,9 +255,7 @@ class _Change:
 
     def _create_mapping(self, task_id: str, task: TaskDeclaration, mapping: Any) -> None:
         try:
-            self.client.create_mapping(
-                task_id, **self._sides(task), server_id=task.server_id, **dict(mapping)
-            )
+            self.client.create_mapping(task_id, **{**self._sides(task), **mapping}, server_id=task.server_id)
         except FdiError as error:
             if not error.ambiguous:
                 raise

@@ -279,7 +279,8 @@ class _Reading:
         if task.table_to_table is None:
             return file.details.get(index)
         try:
-            return escape_all(detail_of(task.table_to_table))
+            found: dict[str, Any] = escape_all(detail_of(task.table_to_table))
+            return found
         except FdiArgumentError as error:
             rule = f"{error.field}: {error.rule}"
             self._report(file, ("tasks", index, "table_to_table"), rule)

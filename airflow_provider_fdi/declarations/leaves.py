@@ -41,8 +41,8 @@ _DEFAULTS = {"mappingrequired": "true", "ordertype": "ASC"}
 
 SERVICES_OWN = frozenset(
     """projectid taskid taskname tasktype tasktag description status createddate lastmodifieddate needapi
-    needmqs needemailnew sourcedatasource sourcedatasourcetype sourcedsid targetdatasource targetdatasourcetype
-    targetdsid""".split()
+    needmqs needemailnew sourcedatasource sourcedatasourcetype sourcedsid targetdatasource
+    targetdatasourcetype targetdsid""".split()
 )
 """Keys at the top of a ``task_detail`` that FDI adds to its answers."""
 

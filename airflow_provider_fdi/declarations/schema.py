@@ -7,7 +7,6 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -27,13 +26,9 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-def _checked(check: Callable[[str, object], Any], schema: dict[str, Any] | None = None) -> Any:
-    """A type whose values ``check`` accepts; ``schema`` is its JSON Schema, text by default."""
-    return Annotated[
-        Any,
-        AfterValidator(lambda value: check("", value)),
-        WithJsonSchema(schema or {"type": "string"}),
-    ]
+def _by(check: Callable[[str, object], Any]) -> BeforeValidator:
+    """What ``check`` accepts, in the form that it returns."""
+    return BeforeValidator(lambda value: check("", value))
 
 
 def _server_id(field: str, value: object) -> str:
@@ -44,17 +39,32 @@ def _quartz(field: str, value: object) -> str:
     return to_quartz(value, field=field)
 
 
-_ONE_OR_TEXT = {"type": ["integer", "string"]}
-_FLAG = {"type": ["boolean", "string"]}
+def _schema(**words: Any) -> WithJsonSchema:
+    return WithJsonSchema(words)
 
-Name = _checked(validation.task_name, {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{2,99}$"})
-DatasourceName = _checked(validation.existing_name)
-Tag = _checked(validation.task_tag, {"type": "string", "pattern": "^[A-Za-z0-9_-]{4,64}$"})
-Table = _checked(validation.table)
-Flag = _checked(validation.boolean, _FLAG)
-Text = _checked(partial(validation.text, minimum=0, maximum=1024))
-Word = _checked(validation.text)
-Object = _checked(validation.mapping, {"type": "object"})
+
+Name = Annotated[
+    str, _by(validation.task_name), _schema(type="string", pattern="^[A-Za-z0-9][A-Za-z0-9._-]{2,99}$")
+]
+DatasourceName = Annotated[str, _by(validation.existing_name)]
+Tag = Annotated[str, _by(validation.task_tag), _schema(type="string", pattern="^[A-Za-z0-9_-]{4,64}$")]
+Table = Annotated[str, _by(validation.table)]
+Flag = Annotated[bool, _by(validation.boolean), _schema(type=["boolean", "string"])]
+Text = Annotated[str, _by(partial(validation.text, minimum=0, maximum=1024))]
+Word = Annotated[str, _by(validation.text)]
+Length = Annotated[int, _by(validation.whole), _schema(type=["integer", "string"])]
+Number = Annotated[int, _by(partial(validation.whole, minimum=1)), _schema(type=["integer", "string"])]
+Moment = Annotated[int, _by(start_time_ms), _schema(type=["integer", "string"])]
+Cron = Annotated[str, _by(_quartz)]
+Interval = Annotated[int, _by(validation.dispatch_interval), _schema(type=["integer", "string"])]
+Period = Annotated[str, _by(validation.period), _schema(enum=list(PERIODS))]
+ServerId = Annotated[str, _by(_server_id), _schema(type=["integer", "string"])]
+Operations = Annotated[
+    list[str],
+    _by(validation.operation_types),
+    _schema(type="array", items={"enum": list(OPERATION_TYPES)}, minItems=1),
+]
+Object = Annotated[dict[str, Any], _by(validation.mapping)]
 Rows = Annotated[list[Object], Field(min_length=1)]
 
 
@@ -66,7 +76,7 @@ def _scalar(field: str, value: object) -> str:
     raise FdiArgumentError(field, None, "must be text, a number, or true or false")
 
 
-Scalar = _checked(_scalar, {"type": ["string", "number", "boolean"]})
+Scalar = Annotated[str, _by(_scalar), _schema(type=["string", "number", "boolean"])]
 
 
 class Column(_Strict):
@@ -74,7 +84,7 @@ class Column(_Strict):
 
     name: Word
     type: Word | None = None
-    length: _checked(validation.whole, _ONE_OR_TEXT) = 0  # type: ignore[valid-type]
+    length: Length = 0
     nullable: Flag = True
     unique: Flag = False
     primary: Flag | None = None
@@ -102,15 +112,16 @@ def _pairs(field: str, value: object) -> object:
     raise FdiArgumentError(field, value, "must map columns to columns, or be a list of equal names")
 
 
-Pairs = _checked(
-    _pairs,
-    {
-        "anyOf": [
+Pairs = Annotated[
+    dict[str, str],
+    _by(_pairs),
+    _schema(
+        anyOf=[
             {"type": "object", "additionalProperties": {"type": "string"}},
             {"type": "array", "items": {"type": "string"}},
         ]
-    },
-)
+    ),
+]
 
 
 class TableToTable(_Strict):
@@ -120,29 +131,29 @@ class TableToTable(_Strict):
     target_table: Word
     columns: Annotated[list[ColumnOrName], Field(min_length=1, description="Columns of the source.")]
     target_columns: list[ColumnOrName] | None = Field(
-        None, description="Columns of the target; by default those that the mapping names."
+        default=None, description="Columns of the target; by default those that the mapping names."
     )
-    mapping: Pairs | None = Field(None, description="Column to column; by default equal names.")
+    mapping: Pairs | None = Field(default=None, description="Column to column; by default equal names.")
     sql: Word | None = None
     where: list[Object] = []
     order_column: Text = ""
     order_type: Literal["ASC", "DESC"] = "ASC"
     incremental_column: Word | None = None
-    incremental_from: _checked(start_time_ms, _ONE_OR_TEXT) | None = None  # type: ignore[valid-type]
+    incremental_from: Moment | None = None
     truncate: Flag = False
     create_table: Flag = False
     partial_update: Flag = False
-    batch_number: _checked(partial(validation.whole, minimum=1), _ONE_OR_TEXT) | None = None  # type: ignore[valid-type]
+    batch_number: Number | None = None
 
 
 class Schedule(_Strict):
     """When a scheduled task runs: by ``cron``, or ``every`` so many of ``period``."""
 
-    cron: _checked(_quartz) | None = None  # type: ignore[valid-type]
+    cron: Cron | None = None
     timezone: Word | None = None
-    every: _checked(validation.dispatch_interval, {"type": ["integer", "string"]}) | None = None  # type: ignore[valid-type]
-    period: _checked(validation.period, {"enum": list(PERIODS)}) | None = None  # type: ignore[valid-type]
-    start: _checked(start_time_ms, _ONE_OR_TEXT) | None = None  # type: ignore[valid-type]
+    every: Interval | None = None
+    period: Period | None = None
+    start: Moment | None = None
     remark: Text | None = None
 
     @model_validator(mode="after")
@@ -179,19 +190,19 @@ class Task(_Strict):
     description: Text | None = None
     tag: Tag | None = None
     detail: Any = Field(
-        None,
+        default=None,
         description="What is moved, as FDI's task_detail, or the path of a file with it.",
         json_schema_extra={"type": ["object", "string"]},
     )
     table_to_table: TableToTable | None = None
     schedule: Schedule | None = None
     started: Flag | None = None
-    operation_types: _checked(  # type: ignore[valid-type]
-        validation.operation_types, {"type": "array", "items": {"enum": list(OPERATION_TYPES)}}
-    ) = Field(None, description="Of a composite task: the changes it follows.")
+    operation_types: Operations | None = Field(
+        default=None, description="Of a composite task: the changes it follows."
+    )
     mappings: list[TableMapping] | None = None
     auto_mapping: Flag = False
-    server_id: _checked(_server_id, _ONE_OR_TEXT) | None = None  # type: ignore[valid-type]
+    server_id: ServerId | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Task:
@@ -221,12 +232,15 @@ class Environment(_Strict):
     """What differs between the instances that the same files are applied to."""
 
     managed_tag: Tag | None = Field(
-        None, description="The tag of all tasks of the files; only tasks that carry it are ever deleted."
+        default=None,
+        description="The tag of all tasks of the files; only tasks that carry it are ever deleted.",
     )
     variables: dict[str, Scalar] = Field(
-        {}, description="What ${NAME} stands for. Secrets belong in the variables of the process."
+        default={}, description="What ${NAME} stands for. Secrets belong in the variables of the process."
     )
-    ignore: list[Word] = Field([], description="Paths that are never compared, such as detail.needAPI.")
+    ignore: list[Word] = Field(
+        default=[], description="Paths that are never compared, such as detail.needAPI."
+    )
 
 
 class File(_Strict):

@@ -19,7 +19,7 @@ def detail_of(short: schema.TableToTable) -> dict[str, Any]:
 
     :raises FdiArgumentError: source, target and mapping do not fit together.
     """
-    mapping = short.mapping or {row.name: row.name for row in short.columns}
+    mapping: dict[str, str] = short.mapping or {row.name: row.name for row in short.columns}
     sources = {row.name: _wire_column(row) for row in short.columns}
     if short.target_columns is not None:
         targets = {row.name: _wire_column(row) for row in short.target_columns}
@@ -45,7 +45,8 @@ def detail_of(short: schema.TableToTable) -> dict[str, Any]:
         batch_number=short.batch_number or "",
     )
     rows = [
-        column_mapping(sources.get(left, left), targets.get(right, right)) for left, right in mapping.items()
+        column_mapping(sources.get(left) or left, targets.get(right) or right)
+        for left, right in mapping.items()
     ]
     return table_to_table(source, target, rows)
 

@@ -39,7 +39,7 @@ class NotReadable(ValueError):
         self.line = line
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """YAML without the types that surprise people, and without keys that are there twice."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}
@@ -106,14 +106,15 @@ def _note(node: yaml.Node, path: Path, lines: dict[Path, int], inside: set[int])
             if name in seen and name != "<<":
                 raise NotReadable(f"has {name!r} twice in the same place", key.start_mark.line + 1)
             seen.add(name)
-            lines[(*path, name)] = key.start_mark.line + 1
-            _note(value, (*path, name), lines, below)
+            place = (*path, name)
+            lines[place] = key.start_mark.line + 1
+            _note(value, place, lines, below)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             _note(item, (*path, index), lines, below)
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
     """Lists are indented, and text of several lines stays readable."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
@@ -133,4 +134,5 @@ _Dumper.add_representer(str, _text)
 
 def write(data: Any) -> str:
     """YAML that ``read`` reads as the same."""
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return text
