@@ -136,7 +136,9 @@ class FdiDeclarationError(FdiTaskFailure, AirflowFailException):
         files = len({problem.file for problem in found})
         count = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
         where = "1 file" if files == 1 else f"{files} files"
-        error = cls.because(f"{count} in {where} that declare{'s' if files == 1 else ''} FDI tasks.", *map(str, found))
+        error = cls.because(
+            f"{count} in {where} that declare{'s' if files == 1 else ''} FDI tasks.", *map(str, found)
+        )
         error.problems = found
         return error
 
