@@ -35,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        choices=("markdown", "json"),
-        default="markdown",
-        help="json: a configuration for fdi-emulator --config",
+        choices=("text", "json"),
+        default="text",
+        help="text, which is Markdown (the default), or json, a configuration for fdi-emulator --config",
     )
     parser.add_argument(
         "--source", metavar="ID", help="with --write: the id of the task's source data source"
@@ -52,10 +52,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --write: task_detail of a task whose runs take some seconds and do no harm (JSON)",
     )
     parser.add_argument(
-        "--max-requests", metavar="N", type=_positive, default=DEFAULTS.requests, help="(%(default)s)"
+        "--max-requests",
+        metavar="N",
+        type=_positive,
+        default=DEFAULTS.requests,
+        help="most requests (%(default)s)",
     )
     parser.add_argument(
-        "--max-seconds", metavar="N", type=_positive, default=int(DEFAULTS.seconds), help="(%(default)s)"
+        "--max-seconds",
+        metavar="N",
+        type=_positive,
+        default=int(DEFAULTS.seconds),
+        help="longest time (%(default)s)",
     )
 
 
@@ -77,6 +85,8 @@ def run(hook: FdiHook, args: argparse.Namespace) -> int:
     plan = TaskPlan(args.source or "", args.target or "", detail) if args.write else None
     report = examine(hook, limits, plan)
     sys.stdout.write(as_json(report) + "\n" if args.output == "json" else as_markdown(report))
+    if report.trouble:
+        print(f"error: {report.trouble}", file=sys.stderr)
     if report.finding("connection").verdict.outcome == DIFFERENT:
         return FAILED
     return SOMETHING_DIFFERENT if report.of(DIFFERENT) else ALL_AS_ASSUMED
@@ -107,7 +117,13 @@ def _examine(client: FdiClient, settings: FdiSettings, limits: Limits, plan: Tas
     if probe.times:
         probe.figures["times"] = tuple(probe.times)
     probe.figures["requests"] = probe.sent
-    return make_report(probe.evidence, wrote=plan is not None, requests=probe.sent, seconds=probe.elapsed)
+    return make_report(
+        probe.evidence,
+        wrote=plan is not None,
+        requests=probe.sent,
+        seconds=probe.elapsed,
+        trouble=probe.trouble,
+    )
 
 
 def _no_client(error: FdiError) -> Report:
@@ -117,7 +133,8 @@ def _no_client(error: FdiError) -> Report:
     if not isinstance(error, FdiArgumentError):
         figures["layer_said"] = "the login failed"
     reasons = {"": "the connection does not work"}
-    return make_report(Evidence(figures=figures, reasons=reasons), wrote=False, requests=0, seconds=0.0)
+    evidence = Evidence(figures=figures, reasons=reasons)
+    return make_report(evidence, wrote=False, requests=0, seconds=0.0, trouble=str(error))
 
 
 def _read_detail(path: Path | None) -> Mapping[str, Any] | None:

@@ -66,6 +66,7 @@ class Probe:
         self.figures: dict[str, Any] = {}
         self.reasons: dict[str, str] = {}
         self.times: list[float] = []
+        self.trouble = ""
         self._recent: list[float] = []
 
     @property

@@ -32,7 +32,7 @@ STALE_MINUTES = 20
 
 def look(probe: Probe, client: FdiClient, settings: FdiSettings) -> None:
     """Gather all that can be seen without writing."""
-    _connection(probe, client)
+    _connection(probe, client, settings.conn_id)
     if probe.figures["layer"] not in ("", *GOES_ON):
         probe.close("the connection does not work")
         return
@@ -53,12 +53,13 @@ def _attempt(step: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         return
 
 
-def _connection(probe: Probe, client: FdiClient) -> None:
+def _connection(probe: Probe, client: FdiClient, connection: str) -> None:
     """The connection test, with the layers of the connection form."""
     layer = said = ""
     try:
         client.count_tasks()
     except FdiError as error:
+        probe.trouble = str(error.replace(connection=connection))
         layer = failed_layer(error)
         status = getattr(error, "status", None)
         said = f"HTTP {status} {shown_code(error.error_code)}".rstrip() if status else "no answer"

@@ -35,6 +35,8 @@ class Report:
     wrote: bool
     requests: int
     seconds: float
+    trouble: str = ""
+    """Why the connection does not work, for its user only: it names hosts and ids."""
 
     def of(self, outcome: str) -> list[Finding]:
         return [finding for finding in self.findings if finding.verdict.outcome == outcome]
@@ -48,10 +50,12 @@ class Report:
         return next(finding for finding in self.findings if finding.assumption.key == key)
 
 
-def make_report(evidence: Evidence, *, wrote: bool, requests: int, seconds: float) -> Report:
+def make_report(
+    evidence: Evidence, *, wrote: bool, requests: int, seconds: float, trouble: str = ""
+) -> Report:
     """Judge every assumption by what was seen."""
     findings = [Finding(assumption, judge(assumption, evidence)) for assumption in ASSUMPTIONS]
-    return Report(findings, wrote, requests, seconds)
+    return Report(findings, wrote, requests, seconds, trouble)
 
 
 def as_json(report: Report) -> str:

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,11 +39,6 @@ def add_history(emulator: FdiEmulator) -> None:
         )
 
 
-def runs_last(emulator: FdiEmulator) -> None:
-    """Let runs that move data go on until they are terminated."""
-    emulator.switch(max_parallel_runs=0)
-
-
 def visit(
     emulator: FdiEmulator,
     monkeypatch: pytest.MonkeyPatch,
@@ -54,7 +48,7 @@ def visit(
 ) -> Report:
     """The doctor's report on an emulator, where schedules need not be waited for."""
     monkeypatch.setenv("AIRFLOW_CONN_FDI_DEFAULT", emulator.connection_json(auth_type))
-    with time_flies(emulator) if plan else contextlib.nullcontext():
+    with time_flies(emulator) if plan and limits.fire_wait else contextlib.nullcontext():
         return command.examine(FdiHook(), limits, plan)
 
 
@@ -99,10 +93,3 @@ def arguments(*words: str) -> argparse.Namespace:
 def switches_of(text: str) -> dict[str, Any]:
     switches: dict[str, Any] = json.loads(text)["switches"]
     return switches
-
-
-def wait_until(condition: Any, seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)

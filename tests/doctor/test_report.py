@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_fdi.cli.main import main
 from airflow_provider_fdi.doctor import command
 from airflow_provider_fdi.doctor.probe import Limits
 from airflow_provider_fdi.doctor.report import as_json, as_markdown
@@ -101,6 +102,19 @@ def doctor(fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch) -> Callab
     return lambda *words: command.run(FdiHook(), arguments(*words))
 
 
+def test_it_is_a_command(
+    fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "DEFAULTS", Limits(pace=0.0))
+    monkeypatch.setenv("AIRFLOW_CONN_REAL", fdi_emulator.connection_json())
+    fdi_emulator.switch(created_date_style="iso")
+    fdi_emulator.add_task("orders")
+
+    assert main(["doctor", "--conn-id", "real", "-o", "json"]) == 2
+
+    assert switches_of(capsys.readouterr().out) == {"created_date_style": "iso"}
+
+
 def test_as_assumed_is_0(doctor: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor() == 0
     assert capsys.readouterr().out.startswith("# FDI doctor: 0 different, ")
@@ -126,7 +140,10 @@ def test_a_connection_that_does_not_work_is_1(
     )
 
     assert doctor() == 1
-    assert "the layer Credentials failed (HTTP 401 APIGW.0301)" in capsys.readouterr().out
+
+    out, err = capsys.readouterr()
+    assert "the layer Credentials failed (HTTP 401 APIGW.0301)" in out
+    assert err.startswith("error: Incorrect IAM authentication information")
 
 
 @pytest.mark.parametrize(

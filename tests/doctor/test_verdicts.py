@@ -117,9 +117,11 @@ CASES: list[tuple[Callable[[Evidence], Verdict], Evidence, str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("judge", "evidence", "seen", "value"), CASES, ids=lambda value: getattr(value, "__name__", "")
-)
+def name_of(value: object) -> str:
+    return getattr(value, "__name__", "")
+
+
+@pytest.mark.parametrize(("judge", "evidence", "seen", "value"), CASES, ids=name_of)
 def test_what_is_different(
     judge: Callable[[Evidence], Verdict], evidence: Evidence, seen: str, value: Any
 ) -> None:
