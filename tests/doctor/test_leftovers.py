@@ -84,6 +84,29 @@ def test_what_a_killed_one_left_is_removed_by_the_next(
     assert fdi_emulator.task(other)["execute_status"] == "UNSTARTED"
 
 
+@pytest.mark.parametrize("number", [20, 30, 40])
+def test_an_interrupted_one_removes_what_it_made(
+    fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Ctrl-C while a request is under way: what was made is removed before the doctor ends."""
+    send, sent = Wire.send, []
+
+    def interrupted(wire: Wire, request: Any, **options: Any) -> Any:
+        sent.append(request.method)
+        answer = send(wire, request, **options)
+        if len(sent) == number:
+            raise KeyboardInterrupt
+        return answer
+
+    monkeypatch.setattr(Wire, "send", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        visit(fdi_emulator, monkeypatch, limits=NO_FIRING, plan=NOTHING_PLANNED)
+
+    assert "DELETE" in sent[number:]
+    assert own_tasks(fdi_emulator) == []
+
+
 def test_tasks_of_others_are_left_alone(fdi_emulator: FdiEmulator, monkeypatch: pytest.MonkeyPatch) -> None:
     other = fdi_emulator.add_task(f"my-{PREFIX}task")
 
