@@ -35,7 +35,7 @@ def hook_of(args: argparse.Namespace) -> FdiHook:
     hook = FdiHook(args.conn_id, project_id=args.project_id, instance_id=args.instance_id)
     with _database_allowed():
         try:
-            hook.get_conn()
+            _ = hook.settings
         except AirflowNotFoundException:
             variable = f"AIRFLOW_CONN_{args.conn_id.upper()}"
             raise CommandError(

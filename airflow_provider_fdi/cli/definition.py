@@ -18,6 +18,7 @@ Commands:
   apply       change an instance to what the files say
   list        tasks, whether they are started, and their latest runs
   runs        the runs of a task
+  doctor      compare an instance with what this provider assumes of FDI
   schema      print the JSON Schema of the files
 
 airflow fdi COMMAND --help explains a command."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from airflow_provider_fdi.cli import connection, files, tasks
+from airflow_provider_fdi.doctor import command as doctor
 from airflow_provider_fdi.validation import nearest
 
 USAGE_ERROR = 1
@@ -94,6 +95,15 @@ def make_parser(prog: str) -> Parser:
     _output(runs)
     connection.add_arguments(runs)
 
+    examining = command(
+        "doctor",
+        _doctor,
+        "compare an instance with what this provider assumes of FDI",
+        "Exit codes: 0 all that was checked is as assumed, 2 something is different, 1 an error.",
+    )
+    doctor.add_arguments(examining)
+    connection.add_arguments(examining)
+
     command("schema", files.schema, "print the JSON Schema of the files, for editors")
     return parser
 
@@ -109,6 +119,10 @@ def parse(arguments: list[str] | None, prog: str) -> argparse.Namespace:
         parser.print_help(sys.stderr)
         parser.exit(USAGE_ERROR)
     return parser.parse(given)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    return doctor.run(connection.hook_of(args), args)
 
 
 def _files(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from tests.operators.test_imports import loaded_by
 
 Capture = pytest.CaptureFixture[str]
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("apply", "export", "list", "plan", "runs", "schema", "validate")
+COMMANDS = ("apply", "doctor", "export", "list", "plan", "runs", "schema", "validate")
 
 
 @pytest.mark.parametrize(

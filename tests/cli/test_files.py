@@ -182,7 +182,7 @@ def test_a_failed_change_is_1_and_the_others_are_made(world: World, exported: Pa
 
     out = capsys.readouterr().out
     assert "updated customers" in out
-    assert "failed  orders: Not today (FDI.9999)" in out
+    assert "failed orders: Not today (FDI.9999)" in out
     assert "Failed: orders" in out
 
 
@@ -191,16 +191,16 @@ def test_ctrl_c_says_what_was_done_and_what_is_left(
 ) -> None:
     edit(exported, "All customers", "Every customer")
     edit(exported, "Orders of the day", "All orders")
-    shown = files.applied_line
+    reported: list[str] = []
 
-    def interrupt_after_the_first(applied: files.Applied) -> files.Line:
-        monkeypatch.setattr(files, "applied_line", interrupted)
-        return shown(applied)
+    def interrupt_at_the_second(applied: Applied) -> Iterator[Line]:
+        reported.append(applied.change.task_name)
+        if len(reported) == 2:
+            raise KeyboardInterrupt
+        return applied_lines(applied)
 
-    def interrupted(applied: files.Applied) -> files.Line:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(files, "applied_line", interrupt_after_the_first)
+    edit(exported, "name: orders", "name: orders_renamed")
+    monkeypatch.setattr(files, "applied_lines", interrupt_at_the_second)
 
     assert main(["apply", str(exported), "--yes"]) == 130
 
