@@ -58,7 +58,9 @@ def test_an_export_is_what_the_instance_is(_big, exported, caplog):
     said += "".join(path.read_text() for path in result.files) + repr(result)
     assert [secret for secret in SECRETS if secret in said] == []
     # No id of the instance either.
-    assert [one for one in (*_big.ids.values(), *_big.sources.values()) if one in said.split("Plan(")[0]] == []
+    assert [
+        one for one in (*_big.ids.values(), *_big.sources.values()) if one in said.split("Plan(")[0]
+    ] == []
 
 
 def test_the_files_make_the_same_tasks_in_another_instance(exported, second):
@@ -147,9 +149,7 @@ def test_what_is_changed_by_hand_is_found_named_and_set_back(_big, exported):
         assert found == {name: [path] for name, path in changed.items()}
         _big.emulator.clear_journal()
         assert [one.failure for one in apply_plan(client, plan) if one.failure] == []
-        sent = [
-            (row["operation"], row["path"]) for row in _big.emulator.journal() if row["method"] in WRITES
-        ]
+        sent = [(row["operation"], row["path"]) for row in _big.emulator.journal() if row["method"] in WRITES]
         ids = {_big.ids[name] for name in changed}
         updates = [path for operation, path in sent if operation == "UpdateTask"]
         assert len(updates) == 7 and {path.rsplit("/", 1)[1] for path in updates} <= ids
