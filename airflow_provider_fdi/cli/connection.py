@@ -27,16 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--instance-id", metavar="ID", help="instance, if not the connection's")
 
 
-def hook_of(args: argparse.Namespace, *, connect: bool = True) -> FdiHook:
+def hook_of(args: argparse.Namespace) -> FdiHook:
     """The hook for the connection that the arguments name, wherever Airflow keeps it.
 
-    :param connect: also make its client; otherwise the connection is only read
     :raises CommandError: there is no such connection.
     """
     hook = FdiHook(args.conn_id, project_id=args.project_id, instance_id=args.instance_id)
     with _database_allowed():
         try:
-            _ = hook.get_conn() if connect else hook.settings
+            _ = hook.settings
         except AirflowNotFoundException:
             variable = f"AIRFLOW_CONN_{args.conn_id.upper()}"
             raise CommandError(

@@ -20,7 +20,7 @@ from airflow_provider_fdi.declarations.model import Declarations
 from airflow_provider_fdi.declarations.plan import Plan, make_plan
 from airflow_provider_fdi.declarations.report import (
     Line,
-    applied_line,
+    applied_lines,
     outcome_lines,
     plan_lines,
 )
@@ -123,7 +123,7 @@ def _carry_out(client: FdiClient, made: Plan, *, interrupt: bool) -> int:
         def report(one: Applied) -> None:
             applied.append(one)
             advance(len(applied), len(made.changes))
-            results().print(_text(applied_line(one)), soft_wrap=True)
+            _show(applied_lines(one))
 
         try:
             apply_plan(client, made, interrupt=interrupt, on_change=report)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 
+from rich.text import Text
+
 from airflow_provider_fdi.cli.connection import CommandError
-from airflow_provider_fdi.cli.console import print_error, quiet_logs
+from airflow_provider_fdi.cli.console import notes, print_error, quiet_logs
 from airflow_provider_fdi.cli.parser import parse
+from airflow_provider_fdi.client.errors import clean_text
 from airflow_provider_fdi.exceptions import FdiDeclarationError, FdiError, FdiTaskFailure
 
 ERROR = 1
@@ -33,7 +36,9 @@ def main(arguments: list[str] | None = None, prog: str = "python -m airflow_prov
             code: int = args.run(args)
             return code
         except FdiDeclarationError as error:
-            print_error("\n".join([*map(str, error.problems), str(error)]))
+            for problem in error.problems:
+                notes().print(Text(clean_text(str(problem), 1000)), soft_wrap=True)
+            print_error(str(error).partition("\n")[0])
         except (CommandError, FdiTaskFailure) as error:
             print_error(str(error))
         except FdiError as error:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from airflow_provider_fdi.cli import connection, doctor, files, tasks
-from airflow_provider_fdi.doctor.command import add_arguments as doctor_arguments
+from airflow_provider_fdi.cli import connection, files, tasks
+from airflow_provider_fdi.doctor import command as doctor
 from airflow_provider_fdi.validation import nearest
 
 USAGE_ERROR = 1
@@ -97,12 +97,12 @@ def make_parser(prog: str) -> Parser:
 
     examining = command(
         "doctor",
-        doctor.examine,
+        _doctor,
         "compare an instance with what this provider assumes of FDI",
         "Reads only, unless --write is given. Exit codes: 0 all that was checked is as assumed, 2 something"
         " is different, 1 an error.",
     )
-    doctor_arguments(examining)
+    doctor.add_arguments(examining)
     connection.add_arguments(examining)
 
     command("schema", files.schema, "print the JSON Schema of the files, for editors")
@@ -120,6 +120,10 @@ def parse(arguments: list[str] | None, prog: str) -> argparse.Namespace:
         parser.print_help(sys.stderr)
         parser.exit(USAGE_ERROR)
     return parser.parse(given)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    return doctor.run(connection.hook_of(args), args)
 
 
 def _files(parser: argparse.ArgumentParser) -> None:

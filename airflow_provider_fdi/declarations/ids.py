@@ -23,11 +23,11 @@ def datasource_named(name: str, datasources: Sequence[Datasource]) -> Datasource
     """The data source of exactly this name. Raises Unknown."""
     found = [source for source in datasources if source.datasource_name == name]
     if len(found) > 1:
-        raise Unknown(f"{len(found)} data sources are named {name!r}; rename all but one")
+        raise Unknown(f"{len(found)} data sources are named {name!r}. Rename all but one.")
     if not found:
         meant = nearest(name, [source.datasource_name or "" for source in datasources])
-        advice = f"did you mean {meant!r}?" if meant else "create it in the console first"
-        raise Unknown(f"the instance has no data source {name!r}; {advice}")
+        advice = f"Did you mean {meant!r}?" if meant else "Create it in the console first."
+        raise Unknown(f"The instance has no data source {name!r}. {advice}")
     return found[0]
 
 
@@ -44,11 +44,11 @@ def _id_of(reference: str, actual: Actual) -> str:
     if what == "app":
         apps = {source.app_id for source in actual.datasources if source.app_name == name and source.app_id}
         if len(apps) != 1:
-            raise Unknown(f"{len(apps)} integration applications with a data source are named {name!r}")
+            raise Unknown(f"{len(apps)} integration applications with a data source are named {name!r}.")
         return apps.pop() or ""
     if reference == "instance:id":
         return actual.instance_id
-    raise Unknown(f"${{{reference}}} is unknown; there are datasource:NAME, app:NAME and instance:id")
+    raise Unknown(f"${{{reference}}} is unknown. There are datasource:NAME, app:NAME and instance:id.")
 
 
 def _replaced(value: Any, ids: dict[str, str]) -> Any:

@@ -182,7 +182,7 @@ def _change(
             datasource_named(name, actual.datasources)
         task = replace(task, detail=with_ids(task.detail, actual))
     except Unknown as unknown:
-        return replace(change, problem=f"{str(unknown)[0].upper()}{str(unknown)[1:]}.")
+        return replace(change, problem=str(unknown))
     if not found:
         return _with_secrets(_creation(change, task), task, declarations)
     existing = found[0]

@@ -106,15 +106,19 @@ def _beside(left: str, right: str) -> tuple[str, str]:
     return cut[0], cut[1]
 
 
-def applied_line(applied: Applied) -> Line:
-    """What became of one change."""
+def applied_lines(applied: Applied) -> Iterator[Line]:
+    """What became of one change; if it failed, why, and what to do."""
     change = applied.change
     name = clean_text(change.task_name, 100)
     if not applied.failure:
         tone: Tone = "problem" if change.action == "none" else change.action
-        return ((f"{PAST[change.action]} {name}", tone),)
+        yield ((f"{PAST[change.action]} {name}", tone),)
+        return
     done = f" (done before that: {', '.join(applied.done)})" if applied.done else ""
-    return ((f"failed  {name}", "problem"), (f": {clean_text(applied.failure, 1000)}{done}", ""))
+    cause, *more = applied.failure.splitlines()
+    yield ((f"failed {name}", "problem"), (f": {clean_text(cause, 1000)}{done}", ""))
+    for words in more:
+        yield ((f"    {clean_text(words, 1000)}", "muted"),)
 
 
 def outcome_lines(changes: Sequence[TaskChange], applied: Iterable[Applied]) -> Iterator[Line]:

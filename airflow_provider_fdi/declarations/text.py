@@ -39,7 +39,11 @@ class NotReadable(ValueError):
         self.line = line
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+# Written in C where PyYAML was built with libyaml, which is many times faster.
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Base):  # type: ignore[misc]
     """YAML without the types that surprise people, and without keys that are there twice."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}

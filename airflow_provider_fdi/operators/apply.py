@@ -146,7 +146,7 @@ class FdiApplyOperator(FdiBaseOperator):
         from airflow_provider_fdi.declarations.apply import apply_plan
         from airflow_provider_fdi.declarations.files import load
         from airflow_provider_fdi.declarations.plan import make_plan
-        from airflow_provider_fdi.declarations.report import applied_line, text_of
+        from airflow_provider_fdi.declarations.report import applied_lines, text_of
 
         declared = load([self._folder() / path for path in given.path], given.variables)
         actual = read_actual(self.client, declared)
@@ -160,9 +160,8 @@ class FdiApplyOperator(FdiBaseOperator):
             return _result(plan, ())
 
         def report(applied: Applied) -> None:
-            self.log.log(
-                logging.ERROR if applied.failure else logging.INFO, "%s", text_of(applied_line(applied))
-            )
+            for line in applied_lines(applied):
+                self.log.log(logging.ERROR if applied.failure else logging.INFO, "%s", text_of(line))
 
         result = apply_plan(self.client, plan, interrupt=given.interrupt, on_change=report)
         _raise_for_failures(result)
@@ -201,7 +200,7 @@ def _raise_for_failures(result: Sequence[Applied]) -> None:
     what = "cannot be made" if refused else "failed"
     raise failure.because(
         f"{len(failed):,} of {len(result):,} changes {what}.",
-        *(f"{applied.change.task_name}: {applied.failure}" for applied in failed[:20]),
+        *(f"{applied.change.task_name}: {applied.failure.splitlines()[0]}" for applied in failed[:20]),
         *([f"And {len(failed) - 20:,} more, see the log above."] if len(failed) > 20 else []),
     )
 

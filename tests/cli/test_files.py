@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_fdi.cli import files
 from airflow_provider_fdi.cli.main import main
+from airflow_provider_fdi.declarations import apply as applying
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from tests.docs.world import World
 
@@ -182,7 +182,7 @@ def test_a_failed_change_is_1_and_the_others_are_made(world: World, exported: Pa
 
     out = capsys.readouterr().out
     assert "updated customers" in out
-    assert "failed  orders: Not today (FDI.9999)" in out
+    assert "failed orders: Not today (FDI.9999, HTTP 400). (done before that: stop)" in out
     assert "Failed: orders" in out
 
 
@@ -190,22 +190,22 @@ def test_ctrl_c_says_what_was_done_and_what_is_left(
     exported: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edit(exported, "All customers", "Every customer")
-    edit(exported, "Orders of the day", "All orders")
-    shown = files.applied_line
+    edit(exported, "name: orders", "name: all_orders")
+    change = applying._Change.apply
 
-    def interrupt_after_the_first(applied: files.Applied) -> files.Line:
-        monkeypatch.setattr(files, "applied_line", interrupted)
-        return shown(applied)
+    def interrupted_at_the_second(self: applying._Change) -> None:
+        if self.change.action == "update":
+            raise KeyboardInterrupt
+        change(self)
 
-    def interrupted(applied: files.Applied) -> files.Line:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(files, "applied_line", interrupt_after_the_first)
+    monkeypatch.setattr(applying._Change, "apply", interrupted_at_the_second)
 
     assert main(["apply", str(exported), "--yes"]) == 130
 
     out, err = capsys.readouterr()
-    assert "Applied 2 of 2 changes: 2 updated." in out
+    assert "created all_orders" in out
+    assert "Applied 1 of 2 changes: 1 created." in out
+    assert "Not begun: customers" in out
     assert err == "error: interrupted\n"
 
 
@@ -221,13 +221,17 @@ def test_validate_needs_no_connection(
 
 def test_all_mistakes_are_named_at_once_each_with_file_and_line(exported: Path, capsys: Capture) -> None:
     edit(exported, "name: customers", "nam: customers")
-    edit(exported, "kind: timing\nname: orders", "kind: timeing\nname: orders")
+    edit(exported, "period: DAY", "period: DAILY")
 
     assert main(["plan", str(exported)]) == 1
 
-    err = capsys.readouterr().err.splitlines()
-    assert [line for line in err if "customers.yaml:" in line]
-    assert [line for line in err if "orders.yaml:" in line]
+    *mistakes, last = capsys.readouterr().err.splitlines()
+    assert last == "error: 3 mistakes in 2 files that declare FDI tasks."
+    assert [line.removeprefix(f"{exported}/tasks/").partition(": must")[0] for line in mistakes] == [
+        "customers.yaml:2: tasks[0].nam: is not a known field. Did you mean 'name'?",
+        "customers.yaml:2: tasks[0].name: is missing",
+        "orders.yaml:56: tasks[0].schedule.period",
+    ]
 
 
 def test_a_variable_of_the_command_line_is_used(exported: Path, capsys: Capture) -> None:

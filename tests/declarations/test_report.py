@@ -11,7 +11,7 @@ from airflow_provider_fdi.declarations.model import Declarations
 from airflow_provider_fdi.declarations.plan import FieldChange, Plan, TaskChange
 from airflow_provider_fdi.declarations.report import (
     LONGEST_VALUE,
-    applied_line,
+    applied_lines,
     outcome_lines,
     plan_lines,
     text_of,
@@ -99,12 +99,13 @@ def test_what_the_service_sends_cannot_control_a_terminal() -> None:
 
 def test_the_outcome_says_what_failed_and_what_is_left() -> None:
     done = Applied(CREATE, ("create", "start"))
-    failed = Applied(UPDATE, ("stop",), "The task is running (FDI.3027)")
+    failed = Applied(UPDATE, ("stop",), "The task is running (FDI.3027)\nStop it first.")
 
-    assert text_of(applied_line(done)) == "created orders"
-    assert text_of(applied_line(failed)) == (
-        "failed  customers: The task is running (FDI.3027) (done before that: stop)"
-    )
+    assert [text_of(line) for line in applied_lines(done)] == ["created orders"]
+    assert [text_of(line) for line in applied_lines(failed)] == [
+        "failed customers: The task is running (FDI.3027) (done before that: stop)",
+        "    Stop it first.",
+    ]
     assert [text_of(line) for line in outcome_lines((CREATE, UPDATE, DELETE), [done, failed])] == [
         "Applied 1 of 3 changes: 1 created.",
         "Failed: customers",

@@ -33,24 +33,24 @@ def secret_values(variables) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def exported(_big: World, tmp_path_factory):
+def exported(big: World, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
-    with client_of(_big.emulator) as client:
+    with client_of(big.emulator) as client:
         return folder, export(client, folder)
 
 
 @pytest.fixture(scope="module")
-def _big():
+def big():
     from airflow_provider_fdi.emulator.handle import FdiEmulator
 
     with FdiEmulator.start() as emulator:
         yield World(emulator).add_datasources().fill(COUNT)
 
 
-def test_an_export_is_what_the_instance_is(_big, exported, caplog):
+def test_an_export_is_what_the_instance_is(big, exported, caplog):
     folder, result = exported
     assert len(result.tasks) == len(result.files) == COUNT
-    with caplog.at_level(logging.DEBUG), client_of(_big.emulator) as client:
+    with caplog.at_level(logging.DEBUG), client_of(big.emulator) as client:
         plan = plan_of(client, folder)
     assert [(change.task_name, change.fields, change.problem) for change in plan.changes] == []
     assert (plan.is_empty, len(plan.unchanged)) == (True, COUNT)
@@ -58,7 +58,7 @@ def test_an_export_is_what_the_instance_is(_big, exported, caplog):
     said += "".join(path.read_text() for path in result.files) + repr(result)
     assert [secret for secret in SECRETS if secret in said] == []
     # No id of the instance either.
-    assert [one for one in (*_big.ids.values(), *_big.sources.values()) if one in said.split("Plan(")[0]] == []
+    assert [one for one in (*big.ids.values(), *big.sources.values()) if one in said.split("Plan(")[0]] == []
 
 
 def test_the_files_make_the_same_tasks_in_another_instance(exported, second):
@@ -137,20 +137,18 @@ def change_by_hand(world: World) -> dict[str, str]:
     }
 
 
-def test_what_is_changed_by_hand_is_found_named_and_set_back(_big, exported):
+def test_what_is_changed_by_hand_is_found_named_and_set_back(big, exported):
     folder, result = exported
-    changed = change_by_hand(_big)
+    changed = change_by_hand(big)
     variables = secret_values(result.variables)
-    with client_of(_big.emulator) as client:
+    with client_of(big.emulator) as client:
         plan = plan_of(client, folder, variables)
         found = {change.task_name: [field.path for field in change.fields] for change in plan.changes}
         assert found == {name: [path] for name, path in changed.items()}
-        _big.emulator.clear_journal()
+        big.emulator.clear_journal()
         assert [one.failure for one in apply_plan(client, plan) if one.failure] == []
-        sent = [
-            (row["operation"], row["path"]) for row in _big.emulator.journal() if row["method"] in WRITES
-        ]
-        ids = {_big.ids[name] for name in changed}
+        sent = [(row["operation"], row["path"]) for row in big.emulator.journal() if row["method"] in WRITES]
+        ids = {big.ids[name] for name in changed}
         updates = [path for operation, path in sent if operation == "UpdateTask"]
         assert len(updates) == 7 and {path.rsplit("/", 1)[1] for path in updates} <= ids
         assert sorted({operation for operation, _ in sent}) == [

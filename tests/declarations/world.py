@@ -192,7 +192,9 @@ class World:
                 self.add_schedule(task_id, use_quartz_cron=True, cron=f"0 {number % 60} 3 * * ?", remark="r")
             elif part in (3, 7, 8):
                 when = 1893456000000 + number
-                self.add_schedule(task_id, period="HOUR", dispatch_interval=1 + number % 59, start_datetime=when)
+                self.add_schedule(
+                    task_id, period="HOUR", dispatch_interval=1 + number % 59, start_datetime=when
+                )
             if number % 2 == 0 and part not in (4, 9):
                 # A stream goes on until it is stopped.
                 self.emulator.script(task_id, hold=True)
