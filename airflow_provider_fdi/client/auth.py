@@ -166,6 +166,8 @@ class TokenAuth(FdiAuth):
         except UnicodeEncodeError:
             raise FdiArgumentError("user_name", user_name, "must be valid text", owner=owner) from None
         self._project_id = project_id or None
+        self.lifetime: float | None = None
+        """Seconds for which the present token was issued; None before the login, and if IAM does not say."""
         self._lock = threading.Lock()
         self._renew_at = 0.0
         self._ends_at = 0.0
@@ -273,29 +275,31 @@ class TokenAuth(FdiAuth):
                 f"The answer of {self._wire.base} (HTTP {status}) has no token (X-Subject-Token).",
                 hint="Check the IAM endpoint of {connection}, and whether a proxy answers in its place.",
             )
-        lifetime = self._learn(body, answered)
+        learned = self._learn(body, answered)
+        self.lifetime = learned
+        lifetime = UNKNOWN_LIFETIME if learned is None else learned
         self._previous, self._token = self._token, token
         self._ends_at = started + lifetime
         self._renew_at = self._ends_at - min(RENEW_SECONDS, lifetime * RENEW_SHARE)
         self._failed = None
         return token
 
-    def _learn(self, body: bytes, headers: Mapping[str, str]) -> float:
-        """Seconds the new token lasts; also takes the project's id from the answer."""
+    def _learn(self, body: bytes, headers: Mapping[str, str]) -> float | None:
+        """Seconds the new token lasts, if the answer says so; also takes the project's id from it."""
         try:
             data = load_json(body)
         except ValueError:
-            return UNKNOWN_LIFETIME
+            return None
         token = data.get("token") if isinstance(data, dict) else None
         if not isinstance(token, dict):
-            return UNKNOWN_LIFETIME
+            return None
         project = token.get("project")
         project_id = project.get("id") if isinstance(project, dict) else None
         if self._project_id is None and isinstance(project_id, str) and project_id:
             self._project_id = project_id
         ends = text_to_ms(token["expires_at"]) if isinstance(token.get("expires_at"), str) else None
         if ends is None:
-            return UNKNOWN_LIFETIME
+            return None
         # On IAM's own clock, so that ours may be wrong.
         now = http_date_ms(headers.get("Date"))
         return max(0.0, (ends - (now if now is not None else time.time() * 1000)) / 1000)

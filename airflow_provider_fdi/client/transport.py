@@ -6,9 +6,11 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from functools import partial
+
+from requests import PreparedRequest
 
 from airflow_provider_fdi.client.auth import FdiAuth
 from airflow_provider_fdi.client.backoff import Backoff
@@ -33,6 +35,9 @@ _uniform = random.Random().uniform
 
 _RETRY_STATUS = frozenset({429, 500, 502, 503, 504})
 _NO_RETRY_CODES = frozenset({"ROMA.00110002"})
+
+
+Authenticate = Callable[[PreparedRequest], PreparedRequest]
 
 
 class Resend(Enum):
@@ -168,6 +173,49 @@ class Transport:
             faults += 1
             self._wait_or_raise(error, resend, faults, started)
             unsettled = unsettled or error.ambiguous
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        query: str = "",
+        body: bytes | None = None,
+        *,
+        authenticate: Authenticate | None = None,
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body of whatever is answered, errors too; sent again only with a new token.
+
+        :param authenticate: takes the place of the client's own authentication
+        :raises FdiError: nothing was answered, or the login failed.
+        """
+        url = f"{self.wire.base}{path}?{query}" if query else f"{self.wire.base}{path}"
+        headers = self._headers[JSON if body is None else JSON_BODY]
+        renewed = False
+        while True:
+            try:
+                with self.auth.turn():
+                    request = (authenticate or self.auth)(prepare(method, url, headers, body))
+                    status, answered, content = self.wire.send(request)
+                    if authenticate is not None:
+                        return status, answered, content
+                    if status != 401:
+                        self.auth.accepted(request)
+                        return status, answered, content
+                    error = error_from_response(
+                        operation="exchange",
+                        ids={},
+                        attempts=1,
+                        status=status,
+                        headers=answered,
+                        body=content,
+                        secrets=self._secrets(()),
+                    )
+                    again = self.auth.on_unauthorized(request, error)
+            except WireFault as fault:
+                raise self._connection_error("exchange", {}, 1, False, fault) from None
+            if renewed or not again:
+                return status, answered, content
+            renewed = True
 
     def close(self) -> None:
         """Close the connections, those of the login too."""

@@ -234,7 +234,7 @@ class FdiHook(BaseHook):
         except FdiError as error:
             # The connection form tests under a generated id, which means nothing to its user.
             words = str(error.replace(connection="")).replace("\n", " ")
-            return False, f"{_failed_layer(error)}: {words}"
+            return False, f"{failed_layer(error)}: {words}"
         return True, f"Connected to instance {client.instance_id} of project {client.project_id}"
 
     @classmethod
@@ -275,7 +275,8 @@ class FdiHook(BaseHook):
         return {key.replace("-", "_"): value for key, value in UI_FIELD_BEHAVIOUR.items()}
 
 
-def _failed_layer(error: FdiError) -> str:
+def failed_layer(error: FdiError) -> str:
+    """Which layer of a connection an error of :meth:`FdiHook.test_connection` is about."""
     if isinstance(error, FdiArgumentError):
         return "Settings"
     if isinstance(error, FdiConnectionError):
