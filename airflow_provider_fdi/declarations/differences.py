@@ -12,7 +12,13 @@ from typing import Any
 from airflow_provider_fdi.client.enums import TaskStatus
 from airflow_provider_fdi.client.models import Schedule, TableMapping
 from airflow_provider_fdi.declarations.actual import Actual, ActualTask
-from airflow_provider_fdi.declarations.leaves import Leaf, leaves, secrets_missing, without_services_own
+from airflow_provider_fdi.declarations.leaves import (
+    Leaf,
+    leaves,
+    mean_the_same,
+    secrets_missing,
+    without_services_own,
+)
 from airflow_provider_fdi.declarations.leaves import Path as LeafPath
 from airflow_provider_fdi.declarations.model import ScheduleDeclaration, TaskDeclaration
 from airflow_provider_fdi.runs.creation import schedule_differences
@@ -151,8 +157,7 @@ def _leaf_changes(
     """The leaves that differ, in the order of the files, then of FDI."""
     for path in {**declared, **actual}:
         left, right = actual.get(path), declared.get(path)
-        secret = any(leaf is not None and leaf.is_secret for leaf in (left, right))
-        if secret or (left is not None and right is not None and left.text == right.text):
+        if mean_the_same(path, left, right):
             continue
         yield FieldChange(
             (right or left or Leaf("", None)).place,

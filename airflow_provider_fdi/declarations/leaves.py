@@ -77,11 +77,15 @@ def leaves(value: Any, place: str, *, template: bool = False) -> dict[Path, Leaf
 
     :param template: the texts in it are templates, as in a declaration
     """
-    return {
-        path: leaf
-        for path, leaf in _walk(value, _At((), place, False, template))
-        if not (path and _DEFAULTS.get(path[-1]) == leaf.text)
-    }
+    return dict(_walk(value, _At((), place, False, template)))
+
+
+def mean_the_same(path: Path, one: Leaf | None, other: Leaf | None) -> bool:
+    """Whether two values, of which one may be absent, need not or cannot be told apart."""
+    if (one is not None and one.is_secret) or (other is not None and other.is_secret):
+        return True
+    default = _DEFAULTS.get(path[-1]) if path else None
+    return (default if one is None else one.text) == (default if other is None else other.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,11 @@ class _At:
     place: str
     secret: bool
     template: bool
+
+    @property
+    def means_more(self) -> bool:
+        """Whether false is not the same as nothing here."""
+        return bool(self.path) and self.path[-1] in _DEFAULTS
 
     def below(self, step: str, shown: str, secret: bool = False) -> _At:
         return _At((*self.path, step), self.place + shown, self.secret or secret, self.template)
@@ -105,7 +114,7 @@ def _walk(value: Any, at: _At) -> Iterator[tuple[Path, Leaf]]:
         yield from _walk_list(value, at)
     elif isinstance(value, str):
         yield from _walk_text(value, at)
-    elif value is not None and value is not False:
+    elif value is not None and (value is not False or at.means_more):
         hidden = at.secret and not isinstance(value, bool)
         yield at.path, Leaf(at.place, MASK if hidden else value, hidden)
 
@@ -145,7 +154,7 @@ def _walk_text(text: str, at: _At) -> Iterator[tuple[Path, Leaf]]:
             yield at.path, Leaf(at.place, MASK, True)
             return
         text = substitute(text, lambda reference: f"${{{reference}}}")
-    if text and text.lower() != "false":
+    if text and (text.lower() != "false" or at.means_more):
         yield at.path, Leaf(at.place, text)
 
 

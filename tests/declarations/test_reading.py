@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 
 from airflow_provider_fdi.client import Backoff
+from airflow_provider_fdi.client.errors import FdiPermissionError
 from airflow_provider_fdi.declarations.actual import read_actual
 from airflow_provider_fdi.declarations.model import Declarations, ScheduleDeclaration, TaskDeclaration
 from airflow_provider_fdi.declarations.plan import make_plan
@@ -114,7 +116,7 @@ def test_a_429_holds_all_requests_back(service):
         actual = read_actual(client, declarations, max_parallel_requests=4)
     assert make_plan(declarations, actual).is_empty
     times = [request.time for request in service.requests]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert max(gaps) > 0.8
     quiet = gaps.index(max(gaps))
     assert 10 <= quiet + 1 <= 10 + 2 * 4
@@ -129,8 +131,6 @@ def test_only_what_is_declared_or_managed_is_read(service):
 def test_a_failure_ends_the_reading(service):
     declarations = declared(COUNT)
     service.then(*[lambda request: None] * 20, Answer(403, {"error_code": "APIGW.0302", "error_msg": "no"}))
-    from airflow_provider_fdi.client.errors import FdiPermissionError
-
     with client_of(Emulator(service.url), proxies={}) as client, pytest.raises(FdiPermissionError):
         read_actual(client, declarations, max_parallel_requests=4)
     assert len(service.requests) < 60
