@@ -257,7 +257,7 @@ class _Reading:
                 task = schema.Task.model_validate(row)
             except ValidationError:
                 continue
-            if managed_tag is not None and task.tag is not None:
+            if managed_tag is not None and task.tag not in (None, managed_tag):
                 rule = (
                     f"must not be set: the environment's managed_tag {managed_tag!r} is the tag of all tasks"
                 )
