@@ -195,7 +195,7 @@ class Transport:
             try:
                 with self.auth.turn():
                     request = (authenticate or self.auth)(prepare(method, url, headers, body))
-                    status, answered, content = self.wire.send(request)
+                    status, answered, content = self.wire.send("exchange", request)
                     if authenticate is not None:
                         return status, answered, content
                     if status != 401:
