@@ -157,7 +157,8 @@ def test_no_secret_is_logged_stored_or_sent_to_a_trigger(
     source, target = (fdi_emulator.add_datasource(name, None) for name in ("source", "target"))
     sides = {"source_datasource_id": source, "target_datasource_id": target}
     good, bad = fdi_emulator.add_task("good"), fdi_emulator.add_task("bad", script={"outcome": "ERROR"})
-    slow = fdi_emulator.add_task("slow", script={"duration_ms": 300})
+    # Long enough for the task to be deferred on a busy machine.
+    slow = fdi_emulator.add_task("slow", script={"duration_ms": 2000})
     said = reported(auth_type)
     # A failure, a page, no answer at all, and a refusal; what says something says what it was reported.
     body = {"error_code": "FDI.3030", "error_msg": said}
