@@ -87,10 +87,15 @@ def test_every_command_is_known() -> None:
 @pytest.mark.parametrize(
     "words", [words for _, words in COMMANDS if words[0] == "airflow"], ids=lambda words: " ".join(words[:3])
 )
-def test_airflow_takes_the_command(words: list[str]) -> None:
+def test_airflow_takes_the_command(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.cli.cli_parser import get_parser
 
     if words[1] == "fdi":
+        # The folders of the page; that the commands do what it says is in test_tasks_as_code.py.
+        for file in ("tasks/orders.yaml", "environments/test.yaml", "environments/production.yaml"):
+            (tmp_path / file).parent.mkdir(exist_ok=True)
+            (tmp_path / file).touch()
+        monkeypatch.chdir(tmp_path)
         # Airflow leaves its arguments to us, and before 3.2 it does not know it.
         parse([word for word in words[2:] if word != ">"], "airflow fdi")
     else:
