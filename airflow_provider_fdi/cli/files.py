@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
 from rich.text import Text
 
@@ -143,14 +142,6 @@ def _show(lines: Iterable[Line]) -> None:
 
 def _text(line: Line) -> Text:
     return Text.assemble(*((text, COLOURS.get(tone, "")) for text, tone in line))
-
-
-def path_that_exists(text: str) -> Path:
-    """The path of a file or folder, for the parser."""
-    path = Path(text)
-    if not path.exists():
-        raise argparse.ArgumentTypeError(f"{text}: no such file or folder")
-    return path
 
 
 def variable(text: str) -> tuple[str, str]:

@@ -127,9 +127,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _files(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "paths", metavar="PATH", nargs="+", type=files.path_that_exists, help="file, or folder of files"
-    )
+    parser.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="file, or folder of files")
     parser.add_argument(
         "--var",
         dest="variables",

@@ -25,7 +25,6 @@ COMMANDS = ("apply", "doctor", "export", "list", "plan", "runs", "schema", "vali
     [
         (["plam", "tasks"], "invalid choice: 'plam'"),
         (["plan"], "the following arguments are required: PATH"),
-        (["plan", "no/such/folder"], "no/such/folder: no such file or folder"),
         (["plan", ".", "--prun"], "unknown argument --prun; did you mean --prune?"),
         (["plan", ".", "-o", "yaml"], "argument -o/--output: invalid choice: 'yaml'"),
         (["plan", ".", "--var", "X"], "argument --var: must be NAME=VALUE, is 'X'"),

@@ -234,6 +234,14 @@ def test_all_mistakes_are_named_at_once_each_with_file_and_line(exported: Path, 
     ]
 
 
+def test_a_path_that_is_not_there_is_named_with_the_one_that_is_meant(
+    exported: Path, capsys: Capture
+) -> None:
+    assert main(["plan", str(exported / "taks")]) == 1
+
+    assert f"{exported}/taks: does not exist. Did you mean {exported}/tasks?" in capsys.readouterr().err
+
+
 def test_a_variable_of_the_command_line_is_used(exported: Path, capsys: Capture) -> None:
     edit(exported, "All customers", "${WORDS}")
 
