@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import json
 import os
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -132,6 +133,20 @@ def test_terminate_a_run(world: World, run_example: RunExample) -> None:
     world.fdi.request("POST", f"tasks/{fdi_task_id}/run", {"task_id": fdi_task_id})
 
     assert run_example("terminate_orders")["terminate"] is True
+
+
+def test_apply_files(world: World, run_example: RunExample, request: pytest.FixtureRequest) -> None:
+    folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]) / "fdi"
+    request.addfinalizer(lambda: shutil.rmtree(folder))
+    for name in ("tasks", "environments"):
+        (folder / name).mkdir(parents=True)
+    (folder / "environments" / "test.yaml").write_text("environment: {managed_tag: fdi-git}\n")
+    (folder / "tasks" / "orders.yaml").write_text(
+        "tasks: [{name: orders, source: operations, target: warehouse, table_to_table:"
+        " {source_table: orders, target_table: dwh_orders, columns: [id]}}]\n"
+    )
+
+    assert run_example("deploy_fdi")["apply"]["created"] == ["orders"]
 
 
 def test_test_a_data_source(world: World, run_example: RunExample) -> None:
