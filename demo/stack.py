@@ -256,23 +256,22 @@ class Stack:
         old = self.components.get(name)
         if old is not None and old.exit_code is None:
             raise StackError(f"{name} is already running (pid {old.pid})")
-        kind = name.rstrip("0123456789").rstrip("-")
-        env = {}
+        kind, env = name.rstrip("0123456789").rstrip("-"), {}
         if kind == "triggerer" and name != "triggerer":
             env["AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT"] = str(free_port())
         argv = [kind]
         if kind == "worker":
             argv = ["celery", "worker", "--celery-hostname", name]
             env["AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"] = str(free_port())
-        if kind == "api-server":
+        elif kind == "api-server":
             argv += ["--host", "127.0.0.1", "--port", str(self.api_port)]
         log = self.home / "components" / f"{name}.log"
         self.components[name] = Component(name, self._start(argv, log, env), log)
 
     def kill(self, name: str, sig: int = signal.SIGKILL) -> None:
-        """Sends a signal to a component and its children; waits for their end if it is SIGKILL."""
+        """Sends a signal to all processes of a component's session; waits for their end if it is SIGKILL."""
         component = self.components[name]
-        _signal_group(component.pid, sig)
+        _signal_session(component.pid, sig)
         if sig == signal.SIGKILL:
             self._wait_ended([component], 10)
             self.components.pop(name)
@@ -309,7 +308,7 @@ class Stack:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._warm.wait(2)
             for group in self._groups:
-                _signal_group(group, signal.SIGKILL)
+                _signal_session(group, signal.SIGKILL)
             self._warm.wait()
             self._warm.stdout.close()
             self._warm = None
@@ -326,7 +325,7 @@ class Stack:
             with contextlib.suppress(StackError):
                 self._wait_ended(components, grace)
         for component in components:
-            _signal_group(component.pid, signal.SIGKILL)
+            _signal_session(component.pid, signal.SIGKILL)
         # Children that have left the group of their component.
         for child in descendants:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -390,9 +389,11 @@ def _descendants(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _signal_group(group: int, sig: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, sig)
+def _signal_session(leader: int, sig: int) -> None:
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getsid(pid) == leader:
+                os.kill(pid, sig)
 
 
 def _tail(path: Path, lines: int = 30) -> str:
