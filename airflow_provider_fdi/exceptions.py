@@ -138,12 +138,11 @@ class FdiDeclarationError(FdiTaskFailure, AirflowFailException):
     def of(cls, problems: Iterable[Problem]) -> FdiDeclarationError:
         """The failure for all these mistakes."""
         found = tuple(problems)
-        files = len({problem.file for problem in found})
-        count = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
-        where = "1 file" if files == 1 else f"{files} files"
-        error = cls.because(
-            f"{count} in {where} that declare{'s' if files == 1 else ''} FDI tasks.", *map(str, found)
-        )
+        first = f"{found[0].field or os.path.basename(found[0].file)}: {found[0].rule}."
+        if found[0].suggestion:
+            first += f" {found[0].suggestion}"
+        count = "1 mistake" if len(found) == 1 else f"{len(found):,} mistakes"
+        error = cls.because(first, f"{count} in the files:", *map(str, found))
         error.problems = found
         return error
 

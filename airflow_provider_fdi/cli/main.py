@@ -11,6 +11,7 @@ from airflow_provider_fdi.cli.connection import CommandError
 from airflow_provider_fdi.cli.console import notes, print_error, quiet_logs
 from airflow_provider_fdi.cli.parser import parse
 from airflow_provider_fdi.client.errors import clean_text
+from airflow_provider_fdi.declarations.report import counted
 from airflow_provider_fdi.exceptions import FdiDeclarationError, FdiError, FdiTaskFailure
 
 ERROR = 1
@@ -38,7 +39,8 @@ def main(arguments: list[str] | None = None, prog: str = "python -m airflow_prov
         except FdiDeclarationError as error:
             for problem in error.problems:
                 notes().print(Text(clean_text(str(problem), 1000)), soft_wrap=True)
-            print_error(str(error).partition("\n")[0])
+            mistakes, files = len(error.problems), len({problem.file for problem in error.problems})
+            print_error(f"{counted(mistakes, 'mistake')} in {counted(files, 'file')}")
         except (CommandError, FdiTaskFailure) as error:
             print_error(str(error))
         except FdiError as error:

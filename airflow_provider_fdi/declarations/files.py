@@ -93,11 +93,10 @@ class _Reading:
             for file in visible:
                 self._add_file(file, scanned=True)
         elif not path.exists():
-            others = [str(file) for file in path.parent.glob("*")] if path.parent.is_dir() else []
-            meant = nearest(str(path), others)
-            self.problems.append(
-                Problem(str(path), None, "", "does not exist", f"Did you mean {meant}?" if meant else "")
-            )
+            others = [file.name for file in path.parent.glob("*")] if path.parent.is_dir() else []
+            meant = nearest(path.name, others)
+            suggestion = f"Did you mean {path.with_name(meant)}?" if meant else ""
+            self.problems.append(Problem(str(path), None, "", "does not exist", suggestion))
         elif path.suffix not in SUFFIXES:
             rule = f"is not a file of declarations: its name must end in {', '.join(SUFFIXES)}"
             self.problems.append(Problem(str(path), None, "", rule))

@@ -51,9 +51,9 @@ def plan_lines(plan: Plan) -> Iterator[Line]:
 
 def plan_summary(plan: Plan) -> str:
     """How many changes there are, in one line."""
-    unchanged = f"{_count(len(plan.unchanged), 'task')} unchanged"
+    unchanged = f"{counted(len(plan.unchanged), 'task')} unchanged"
     if plan.is_empty:
-        return f"No changes: {_count(len(plan.unchanged), 'task')} as the files say."
+        return f"No changes: {counted(len(plan.unchanged), 'task')} as the files say."
     counts = Counter("problem" if change.problem else change.action for change in plan.changes)
     parts = [f"{counts[action]:,} to {action}" for action in ("create", "update", "delete") if counts[action]]
     if counts["problem"]:
@@ -132,7 +132,7 @@ def outcome_lines(changes: Sequence[TaskChange], applied: Iterable[Applied]) -> 
     parts = [
         f"{counts[action]:,} {PAST[action]}" for action in ("create", "update", "delete") if counts[action]
     ]
-    summary = f"Applied {made:,} of {_count(len(changes), 'change')}"
+    summary = f"Applied {made:,} of {counted(len(changes), 'change')}"
     yield ((summary + (f": {', '.join(parts)}." if parts else "."), "problem" if failed or left else ""),)
     if failed:
         yield (("Failed: " + _names(each.change for each in failed), "problem"),)
@@ -144,5 +144,5 @@ def _names(changes: Iterable[TaskChange]) -> str:
     return ", ".join(clean_text(change.task_name, 100) for change in changes)
 
 
-def _count(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
     return f"{number:,} {what}" + ("" if number == 1 else "s")

@@ -198,8 +198,10 @@ def _raise_for_failures(result: Sequence[Applied]) -> None:
     refused = all(applied.change.problem for applied in failed)
     failure: type[FdiApplyFailed] = FdiApplyRefused if refused else FdiApplyFailed
     what = "cannot be made" if refused else "failed"
+    first = failed[0].failure.splitlines()[0]
     raise failure.because(
-        f"{len(failed):,} of {len(result):,} changes {what}.",
+        first,
+        f"{len(failed):,} of {len(result):,} changes {what}:",
         *(f"{applied.change.task_name}: {applied.failure.splitlines()[0]}" for applied in failed[:20]),
         *([f"And {len(failed) - 20:,} more, see the log above."] if len(failed) > 20 else []),
     )

@@ -226,7 +226,7 @@ def test_all_mistakes_are_named_at_once_each_with_file_and_line(exported: Path, 
     assert main(["plan", str(exported)]) == 1
 
     *mistakes, last = capsys.readouterr().err.splitlines()
-    assert last == "error: 3 mistakes in 2 files that declare FDI tasks."
+    assert last == "error: 3 mistakes in 2 files"
     assert [line.removeprefix(f"{exported}/tasks/").partition(": must")[0] for line in mistakes] == [
         "customers.yaml:2: tasks[0].nam: is not a known field. Did you mean 'name'?",
         "customers.yaml:2: tasks[0].name: is missing",
