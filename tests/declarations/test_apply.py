@@ -91,12 +91,12 @@ def kill_at(monkeypatch, number: int, when: str) -> dict[str, int]:
     """Kill the process at its ``number``-th request that writes, before or after it is carried out."""
     real, seen = transport.Wire.send, {"writes": 0}
 
-    def send(self, request, **options):
+    def send(self, operation, request, **options):
         writes = request.method != "GET"
         seen["writes"] += writes
         if writes and seen["writes"] == number and when == "before":
             raise Killed
-        answer = real(self, request, **options)
+        answer = real(self, operation, request, **options)
         if writes and seen["writes"] == number:
             raise Killed
         return answer
