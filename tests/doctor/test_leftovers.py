@@ -27,10 +27,10 @@ def kill_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     def arm(number: int) -> None:
         sent: list[str] = []
 
-        def killed(wire: Wire, request: Any, **options: Any) -> Any:
+        def killed(wire: Wire, operation: str, request: Any, **options: Any) -> Any:
             if len(sent) < number:
                 sent.append(request.method)
-                answer = send(wire, request, **options)
+                answer = send(wire, operation, request, **options)
                 if len(sent) < number:
                     return answer
             raise Killed
@@ -91,9 +91,9 @@ def test_an_interrupted_one_removes_what_it_made(
     """Ctrl-C while a request is under way: what was made is removed before the doctor ends."""
     send, sent = Wire.send, []
 
-    def interrupted(wire: Wire, request: Any, **options: Any) -> Any:
+    def interrupted(wire: Wire, operation: str, request: Any, **options: Any) -> Any:
         sent.append(request.method)
-        answer = send(wire, request, **options)
+        answer = send(wire, operation, request, **options)
         if len(sent) == number:
             raise KeyboardInterrupt
         return answer
