@@ -82,11 +82,14 @@ def progress(what: str) -> Iterator[OnProgress]:
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     console = notes()
+    if not console.is_terminal:
+        # Not a Progress that is disabled: some versions of rich write an empty line when that ends.
+        yield lambda done, total: None
+        return
     with Progress(
         *columns,
         console=console,
         transient=True,
-        disable=not console.is_terminal,
         # Lines written meanwhile appear above the bar, unless they go to a file.
         redirect_stdout=sys.stdout.isatty(),
     ) as bar:
@@ -97,16 +100,23 @@ def progress(what: str) -> Iterator[OnProgress]:
 @contextmanager
 def quiet_logs() -> Iterator[None]:
     """Airflow logs to stdout, and much: keep warnings, and write them to stderr."""
-    moved: list[logging.StreamHandler[Any]] = []
-    for handler in logging.getLogger().handlers:
+    root = logging.getLogger()
+    replaced: dict[logging.Handler, logging.Handler] = {}
+    for handler in root.handlers:
         if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
-            handler.setStream(sys.stderr)
-            moved.append(handler)
+            # Not setStream: the stream of Airflow 2's handler cannot be set.
+            replaced[handler] = logging.StreamHandler(sys.stderr)
+            replaced[handler].setLevel(handler.level)
+            replaced[handler].setFormatter(handler.formatter)
+    for handler, instead in replaced.items():
+        root.removeHandler(handler)
+        root.addHandler(instead)
     before = logging.root.manager.disable
     logging.disable(max(before, logging.INFO))
     try:
         yield
     finally:
         logging.disable(before)
-        for handler in moved:
-            handler.setStream(sys.stdout)
+        for handler, instead in replaced.items():
+            root.removeHandler(instead)
+            root.addHandler(handler)

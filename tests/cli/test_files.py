@@ -112,10 +112,13 @@ def test_colour_is_for_terminals_and_not_with_no_color(
 ) -> None:
     edit(exported, "All customers", "Every customer")
     shown = []
-    for no_color in ("", "1"):
+    for no_color in (None, "1"):
         terminal = Terminal()
         monkeypatch.setattr("sys.stdout", terminal)
-        monkeypatch.setenv("NO_COLOR", no_color)
+        if no_color is None:
+            monkeypatch.delenv("NO_COLOR", raising=False)
+        else:
+            monkeypatch.setenv("NO_COLOR", no_color)
         monkeypatch.setenv("TERM", "xterm")
         assert main(["plan", str(exported)]) == 2
         shown.append("\x1b[33m" in terminal.getvalue())

@@ -64,8 +64,8 @@ VISIBLE = {
     "check_sdk_date": Case(False, auth_type="aksk"),
     "iam_actions": Case(["roma:tasks:get", "roma:tasks:list"], write=True),
     "latency_ms": Case(150, measured=50),
-    "rate_limit": Case(12),
-    "retry_after_s": Case(2, others={"rate_limit": 15}),
+    "rate_limit": Case(6),
+    "retry_after_s": Case(2, others={"rate_limit": 8}),
 }
 OTHER_VALUES = [
     ("no_schedule_answer", Case("empty")),
