@@ -194,8 +194,8 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     _reads(
         "no_schedule",
         "ShowDispatches answers null if there is no schedule.",
-        "The provider reads null, {}, an empty body and a 404 with a code of FDI alike. A 404 with another"
-        " code fails FdiCreateScheduleOperator: please report.",
+        "The provider reads null, {}, an empty body and a 404 of FDI or ROMA alike. A 404 of anything else"
+        " fails FdiCreateScheduleOperator: please report.",
         reading.no_schedule,
         "no_schedule_answer",
     ),

@@ -350,7 +350,9 @@ def test_a_task_of_another_kind_is_a_problem(client, world, tmp_path):
 def test_clients_of_other_styles_plan_the_same(fdi_emulator, world, tmp_path):
     """Answers that the vendor documents in two ways."""
     folder = write(
-        tmp_path, *[task(f"t-{n}", schedule={"cron": "@daily", "timezone": "GMT+08:00"}) for n in (1, 2)]
+        tmp_path,
+        *[task(f"t-{n}", schedule={"cron": "@daily", "timezone": "GMT+08:00"}) for n in (1, 2)],
+        task("t-3"),
     )
     styles = {
         "create_returns_null": True,
