@@ -25,11 +25,20 @@ endif
 BIN := $(VENV)/bin
 
 # The cells of the matrix: Airflow version:Python version.
-MATRIX ?= 2.11.0:3.10 3.1.8:3.12 3.3.2:3.11
+MATRIX ?= 2.11.2:3.10 3.1.8:3.12 3.3.2:3.11 3.4.0b2:3.13
 
 # More arguments for pytest, for example: make test PYTEST_ARGS="-k sensor -x"
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
+
+# The tests that need no real Airflow processes.
+IN_PROCESS := not system and not distributed
+
+# Its hook names tables for OpenLineage. Without its dependencies: of its three drivers, one has to be compiled.
+MYSQL_PROVIDER := apache-airflow-providers-mysql==6.7.1
+
+# The rounds of faults of `make test-distributed`; empty: one, always the same.
+SEEDS ?=
 
 # Empty: `make lock` keeps the versions that are in the file already.
 UPGRADE ?= --upgrade
@@ -55,8 +64,8 @@ ui: env ## run Airflow and the emulator with the example DAGs until Ctrl-C
 	@$(BIN)/python -m demo.ui $(DEMO_ARGS)
 
 .PHONY: test
-test: env lint types ## lint, types and all tests but the system tests
-	@$(BIN)/python -m pytest tests -m "not system" $(PYTEST_ARGS)
+test: env lint types ## lint, types and all tests but those on real processes
+	@$(BIN)/python -m pytest tests -m "$(IN_PROCESS)" $(PYTEST_ARGS)
 
 .PHONY: test-one
 test-one: env ## one test file or one test: make test-one T=tests/client/test_cron.py
@@ -67,6 +76,21 @@ test-system: env ## tests on real Airflow processes: killed workers, triggerers,
 	@$(BIN)/python -m pytest tests/system -m system $(PYTEST_ARGS); code=$$?; \
 	if [ $$code -eq 5 ]; then echo "make test-system: no test was run" >&2; fi; \
 	exit $$code
+
+.PHONY: test-distributed
+test-distributed: ## a round of faults on Celery, PostgreSQL and Redis; more: SEEDS="1 2 3"
+	@$(MAKE) env VENV=.venv-distributed EXTRAS=distributed AIRFLOW_VERSION=$(LOCKED_AIRFLOW)
+	@$(UV) pip install --quiet --no-deps --python .venv-distributed/bin/python $(MYSQL_PROVIDER)
+	@SEEDS="$(SEEDS)" .venv-distributed/bin/python -m pytest tests/distributed -m distributed $(PYTEST_ARGS)
+
+.PHONY: servers
+servers: $(UV_ENV)/bin/python ## install the servers of test-distributed, if any are missing (Debian, Ubuntu)
+	@missing=$$($(UV_ENV)/bin/python tests/distributed/programs.py) || exit 1; \
+	if [ -n "$$missing" ]; then \
+	    sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	    $$sudo apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -qq -y --no-install-recommends $$missing; \
+	fi
 
 .PHONY: lint
 lint: env ## ruff; import-linter: who may import whom; zizmor: workflows; names of changelog fragments
@@ -106,9 +130,9 @@ matrix: $(UV_ENV)/bin/python ## the tests on every cell of MATRIX, then a table
 	exit $$failed
 
 .PHONY: matrix-one
-matrix-one: env ## the tests on one Airflow: make matrix-one AIRFLOW_VERSION=2.11.0 PYTHON=3.10
+matrix-one: env ## the tests on one Airflow: make matrix-one AIRFLOW_VERSION=2.11.2 PYTHON=3.10
 	@echo "Airflow $(AIRFLOW_VERSION), $$($(BIN)/python --version)"
-	@$(BIN)/python -m pytest tests -m "not system" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests -m "$(IN_PROCESS)" $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: ## measure every figure of the README, and other providers (in .venv-bench)
@@ -164,8 +188,8 @@ release-check: env ## may this be released? make release-check TAG=v1.0.0 REPOSI
 
 .PHONY: lock
 lock: $(UV_ENV)/bin/python ## resolve tools/constraints-3.3.txt again; UPGRADE= only adds what is missing
-	@echo "apache-airflow==$(LOCKED_AIRFLOW)" | $(UV) pip compile --quiet $(UPGRADE) pyproject.toml - --extra dev \
-	    --universal --python-version 3.10 --no-annotate --no-emit-package airflow-provider-fdi \
+	@echo "apache-airflow==$(LOCKED_AIRFLOW)" | $(UV) pip compile --quiet $(UPGRADE) pyproject.toml - \
+	    --extra dev --extra distributed --universal --python-version 3.10 --no-annotate --no-emit-package airflow-provider-fdi \
 	    --custom-compile-command "make lock" --output-file $(CONSTRAINTS)
 	@$(MAKE) env
 

@@ -35,6 +35,7 @@ try:
     from airflow.sdk.exceptions import (
         AirflowException,
         AirflowFailException,
+        AirflowNotFoundException,
         AirflowSensorTimeout,
         AirflowSkipException,
         AirflowTaskTimeout,
@@ -43,6 +44,7 @@ except ImportError:
     from airflow.providers.common.compat.sdk import (
         AirflowException,
         AirflowFailException,
+        AirflowNotFoundException,
         AirflowSensorTimeout,
         AirflowSkipException,
         AirflowTaskTimeout,
@@ -56,6 +58,7 @@ except ImportError:
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection, Context
+    from airflow.sdk import RetryAction, RetryDecision, RetryPolicy
     from airflow.triggers.base import BaseEventTrigger
 
     from airflow_provider_fdi.runs.state import Store
@@ -64,6 +67,7 @@ __all__ = [
     "AIRFLOW_2",
     "AirflowException",
     "AirflowFailException",
+    "AirflowNotFoundException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",
@@ -74,9 +78,13 @@ __all__ = [
     "BaseOperatorLink",
     "BaseSensorOperator",
     "PokeReturnValue",
+    "RetryAction",
+    "RetryDecision",
+    "RetryPolicy",
     "asset_state_accessors",
     "async_connection",
     "async_extra",
+    "clear_drops_state",
     "conf",
     "default_deferrable",
     "from_mapped",
@@ -102,6 +110,16 @@ def task_state_store(context: Context) -> Store | None:
     """The state store of the task instance; None on Airflow < 3.3, which has none."""
     store: Store | None = context.get("task_state_store")
     return store
+
+
+def clear_drops_state() -> bool:
+    """Whether clearing a task deletes its state, unless a user asks to keep it (Airflow >= 3.4)."""
+    if AIRFLOW_2:
+        return False
+    # Deferred: only a running task needs it.
+    from airflow import sdk
+
+    return tuple(map(int, sdk.__version__.split(".")[:2])) >= (1, 4)
 
 
 def asset_state_accessors(store: Any) -> list[Any]:
@@ -158,6 +176,14 @@ def __getattr__(name: str) -> Any:
 
         # Airflow 2 has no asset watchers.
         return getattr(base, "BaseEventTrigger", base.BaseTrigger)
+    # Deferred: only DAG files with a retry policy need them.
+    if name in ("RetryAction", "RetryDecision", "RetryPolicy"):
+        try:
+            from airflow import sdk
+        except ImportError:
+            return object if name == "RetryPolicy" else None
+        # Airflow has retry policies since 3.3.
+        return getattr(sdk, name, object if name == "RetryPolicy" else None)
     raise AttributeError(name)
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from types import FrameType
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow_provider_fdi.client.errors import (
     FdiArgumentError,
@@ -33,8 +33,13 @@ from airflow_provider_fdi.client.errors import (
 )
 from airflow_provider_fdi.compat import AirflowException, AirflowFailException
 
+if TYPE_CHECKING:
+    from airflow_provider_fdi.declarations.model import Problem
+
 __all__ = [
     "FdiAlreadyExists",
+    "FdiApplyFailed",
+    "FdiApplyRefused",
     "FdiArgumentError",
     "FdiAuthError",
     "FdiBatchFailed",
@@ -43,6 +48,8 @@ __all__ = [
     "FdiConnectionError",
     "FdiDataGateFailed",
     "FdiDatasourceUnreachable",
+    "FdiDeclarationError",
+    "FdiDriftFound",
     "FdiError",
     "FdiInvalidRequestError",
     "FdiNotFoundError",
@@ -90,7 +97,12 @@ class FdiDataGateFailed(FdiTaskFailure):
 
 
 class FdiTaskBusy(FdiTaskFailure):
-    """Another run is in progress and ``if_running="fail"``, or a task is started that must be stopped."""
+    """Another run is in progress and ``if_running="fail"``, or a task is started that must be stopped.
+
+    ``running_for`` is how long that run has lasted, in seconds, by the log; None: there is none.
+    """
+
+    running_for: float | None = None
 
 
 class FdiTimeout(FdiTaskFailure):
@@ -112,6 +124,41 @@ class FdiDatasourceUnreachable(FdiTaskFailure):
 
 class FdiAlreadyExists(FdiTaskFailure, AirflowFailException):
     """The task or schedule to be created exists already, and ``if_exists="fail"``. Ends without retries."""
+
+
+class FdiDeclarationError(FdiTaskFailure, AirflowFailException):
+    """Files that declare FDI tasks are wrong. Ends without retries.
+
+    ``problems`` has every mistake, with its file and line.
+    """
+
+    problems: tuple[Problem, ...] = ()
+
+    @classmethod
+    def of(cls, problems: Iterable[Problem]) -> FdiDeclarationError:
+        """The failure for all these mistakes."""
+        found = tuple(problems)
+        first = f"{found[0].field or os.path.basename(found[0].file)}: {found[0].rule}."
+        if found[0].suggestion:
+            first += f" {found[0].suggestion}"
+        count = "1 mistake" if len(found) == 1 else f"{len(found):,} mistakes"
+        error = cls.because(first, f"{count} in the files:", *map(str, found))
+        error.problems = found
+        return error
+
+
+class FdiApplyFailed(FdiTaskFailure):
+    """Some changes of a plan failed; all others were made, and a retry makes those that are left."""
+
+
+class FdiApplyRefused(FdiApplyFailed, AirflowFailException):
+    """Some changes of a plan cannot be made as the files declare them; all others were made. Ends without
+    retries."""
+
+
+class FdiDriftFound(FdiTaskFailure, AirflowFailException):
+    """The instance is not as the files declare, and nothing was to be changed (``plan_only``). Ends without
+    retries."""
 
 
 class FdiTriggerEventError(FdiTaskFailure):

@@ -55,6 +55,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {"integration-name": HOOK_NAME, "python-modules": ["airflow_provider_fdi.triggers.fdi"]}
         ],
+        "cli": ["airflow_provider_fdi.cli.definition.get_fdi_cli_commands"],
         "asset-uris": ASSET_URIS,
         # The same under the name that Airflow 2 uses.
         "dataset-uris": ASSET_URIS,

@@ -4,8 +4,9 @@
         run_id = stack.api.trigger("my_dag")
         stack.api.wait_for_run("my_dag", run_id)
 
-SQLite and LocalExecutor; writes nothing outside `home` and picks free ports unless they are given. Used by
-``make demo``, ``make ui`` and the system tests, which also kill, restart and add components.
+SQLite and LocalExecutor, unless `env` says otherwise; writes nothing outside `home` and picks free ports
+unless they are given. Used by ``make demo``, ``make ui`` and the tests on real processes, which also kill,
+restart and add components.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import psutil
 from demo.airflow_api import AirflowApi, StackError, wait_until
 
 WARM_AIRFLOW = Path(__file__).resolve().parent / "warm_airflow.py"
+COMPONENTS = ("api-server", "dag-processor", "scheduler", "triggerer")
 
 
 class PortInUse(StackError):
@@ -85,6 +87,7 @@ class Stack:
         `extra_env`, which may be extended between `prepare` and `start`.
     api_port: fixed port for the API server and UI (PortInUse if taken); a free one if None.
     paused: whether new DAGs start paused. `api.trigger` unpauses anyway.
+    names: the components that `start` starts: also `worker`, for Celery, and numbered ones (`worker-2`).
     """
 
     def __init__(
@@ -96,7 +99,9 @@ class Stack:
         api_port: int | None = None,
         parallelism: int = 4,
         paused: bool = True,
+        names: Iterable[str] = COMPONENTS,
     ) -> None:
+        self.names = tuple(names)
         self.home = Path(home).resolve()
         self.dags = Path(dags).resolve()
         self.api_port = free_port() if api_port is None else api_port
@@ -178,8 +183,8 @@ class Stack:
             self._answer()
             say("Airflow: creating its database")
             self._init_database()
-            say("Airflow: starting API server, scheduler, DAG processor and triggerer")
-            for name in ("api-server", "dag-processor", "scheduler", "triggerer"):
+            say(f"Airflow: starting {', '.join(self.names)}")
+            for name in self.names:
                 self.start_component(name)
             self.wait_healthy(timeout, say)
         except BaseException:
@@ -231,16 +236,19 @@ class Stack:
 
     def check_alive(self) -> None:
         """Raises StackError with the end of the log if a component has ended by itself."""
+        for component in self.ended():
+            raise StackError(
+                f"Airflow's {component.name} ended by itself (exit {component.exit_code}). "
+                f"The end of {component.log}:\n{_tail(component.log)}"
+            )
+
+    def ended(self) -> list[Component]:
+        """The components that have ended by themselves."""
         self._collect()
-        for component in self.components.values():
-            if component.exit_code is not None:
-                raise StackError(
-                    f"Airflow's {component.name} ended by itself (exit {component.exit_code}). "
-                    f"The end of {component.log}:\n{_tail(component.log)}"
-                )
+        return [component for component in self.components.values() if component.exit_code is not None]
 
     def start_component(self, name: str) -> None:
-        """Starts `api-server`, `dag-processor`, `scheduler` or `triggerer`, or another one (`triggerer-2`).
+        """Starts `api-server`, `dag-processor`, `scheduler`, `triggerer`, `worker`; more: `triggerer-2`.
 
         A component that was killed can be started again; StackError if it still runs.
         """
@@ -248,20 +256,22 @@ class Stack:
         old = self.components.get(name)
         if old is not None and old.exit_code is None:
             raise StackError(f"{name} is already running (pid {old.pid})")
-        kind = name.rstrip("0123456789").rstrip("-")
-        env = {}
+        kind, env = name.rstrip("0123456789").rstrip("-"), {}
         if kind == "triggerer" and name != "triggerer":
             env["AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT"] = str(free_port())
         argv = [kind]
-        if kind == "api-server":
+        if kind == "worker":
+            argv = ["celery", "worker", "--celery-hostname", name]
+            env["AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"] = str(free_port())
+        elif kind == "api-server":
             argv += ["--host", "127.0.0.1", "--port", str(self.api_port)]
         log = self.home / "components" / f"{name}.log"
         self.components[name] = Component(name, self._start(argv, log, env), log)
 
     def kill(self, name: str, sig: int = signal.SIGKILL) -> None:
-        """Sends a signal to a component and its children; waits for their end if it is SIGKILL."""
+        """Sends a signal to all processes of a component's session; waits for their end if it is SIGKILL."""
         component = self.components[name]
-        _signal_group(component.pid, sig)
+        _signal_session(component.pid, sig)
         if sig == signal.SIGKILL:
             self._wait_ended([component], 10)
             self.components.pop(name)
@@ -298,7 +308,7 @@ class Stack:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._warm.wait(2)
             for group in self._groups:
-                _signal_group(group, signal.SIGKILL)
+                _signal_session(group, signal.SIGKILL)
             self._warm.wait()
             self._warm.stdout.close()
             self._warm = None
@@ -315,7 +325,7 @@ class Stack:
             with contextlib.suppress(StackError):
                 self._wait_ended(components, grace)
         for component in components:
-            _signal_group(component.pid, signal.SIGKILL)
+            _signal_session(component.pid, signal.SIGKILL)
         # Children that have left the group of their component.
         for child in descendants:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -379,9 +389,11 @@ def _descendants(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _signal_group(group: int, sig: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, sig)
+def _signal_session(leader: int, sig: int) -> None:
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getsid(pid) == leader:
+                os.kill(pid, sig)
 
 
 def _tail(path: Path, lines: int = 30) -> str:

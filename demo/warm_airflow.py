@@ -19,6 +19,8 @@ import sys
 import traceback
 from typing import Any
 
+import psutil
+
 PRELOADED = [
     "airflow.__main__",
     "airflow.cli.cli_parser",
@@ -35,6 +37,8 @@ PRELOADED = [
     "airflow.api_fastapi.core_api.routes.public",
     "airflow.api_fastapi.core_api.routes.ui",
     "airflow.providers_manager",
+    "airflow.providers.celery.cli.celery_command",
+    "airflow.providers.celery.executors.celery_executor",
 ]
 
 
@@ -121,9 +125,11 @@ def serve() -> None:
         elif request["do"] == "exited":
             reap(exited)
             answer(exited=exited)
-    for pid in started:
+    # The tasks of a Celery worker lead process groups of their own, in the session of the worker.
+    for process in psutil.process_iter():
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
+            if os.getsid(process.pid) in started:
+                os.kill(process.pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def https(certificate: tuple[str, str]) -> Iterator[Server]:
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is repeated or searched for after a pause is so at once."""
     from airflow_provider_fdi.client import transport
-    from airflow_provider_fdi.operators import creation
+    from airflow_provider_fdi.runs import creation
 
     monkeypatch.setattr(transport, "sleep", lambda seconds: None)
     monkeypatch.setattr(creation, "SEARCH_DELAYS", (0.0, 0.01, 0.01))

@@ -20,6 +20,7 @@ NOT_TEMPLATED = {
 
 def test_all_classes_are_held_against_the_base_classes() -> None:
     assert {cls.__name__ for cls in CLASSES} >= {
+        "FdiApplyOperator",
         "FdiBatchOperator",
         "FdiCreateCompositeTaskOperator",
         "FdiCreateScheduleOperator",

@@ -20,6 +20,11 @@ CUTOFF_3.2.0 := 2026-04-20
 CUTOFF_3.3 := 2026-11-15
 EXCLUDE_NEWER ?= $(or $(CUTOFF_$(AIRFLOW_VERSION)),$(CUTOFF_$(basename $(AIRFLOW_VERSION))))
 
+# What a beta of Airflow is made of are betas too: uv takes them, and no others, where they are named.
+ifneq ($(findstring b,$(AIRFLOW_VERSION)),)
+BETAS := "apache-airflow-core==$(AIRFLOW_VERSION)" "apache-airflow-task-sdk==$(patsubst 3.%,1.%,$(AIRFLOW_VERSION))"
+endif
+
 ifeq ($(AIRFLOW_VERSION),$(LOCKED_AIRFLOW))
 VERSIONS := --constraints $(CONSTRAINTS) --build-constraints $(CONSTRAINTS)
 else
@@ -63,7 +68,7 @@ $(VENV)/made-for.txt: always | $(UV_ENV)/bin/python
 $(VENV)/installed: $(VENV)/made-for.txt pyproject.toml $(CONSTRAINTS) tools/env.mk tools/uv.py
 	@echo "[env] $(VENV): installing Airflow $(AIRFLOW_VERSION) and this project [$(EXTRAS)], $$($(BIN)/python --version)"
 	@$(UV) pip install --python $(BIN)/python $(VERSIONS) \
-	    "apache-airflow==$(AIRFLOW_VERSION)" $(INSTALLED)
+	    "apache-airflow==$(AIRFLOW_VERSION)" $(BETAS) $(INSTALLED)
 	@$(BIN)/python -m compileall -q airflow_provider_fdi
 	@touch $@
 

@@ -23,6 +23,7 @@ PUBLIC: dict[str, list[str] | None] = {
     "links": ["FdiTaskLink", "FdiRunLink"],
     "lineage.assets": ["create_asset"],
     "exceptions": None,
+    "retry_policy": None,
     "runs.start": ["FdiStartError"],
     "client": None,
     "client.models": None,

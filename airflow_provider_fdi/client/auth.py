@@ -28,6 +28,7 @@ from airflow_provider_fdi.client.errors import (
     FdiServerError,
     clean_text,
 )
+from airflow_provider_fdi.client.observer import Observer
 from airflow_provider_fdi.client.responses import error_from_response, load_json, mask
 from airflow_provider_fdi.client.signing import ALGORITHM, sign
 from airflow_provider_fdi.client.times import http_date_ms, text_to_ms
@@ -130,6 +131,7 @@ class TokenAuth(FdiAuth):
         proxies: Mapping[str, str] | None = None,
         timeout: Timeout = (CONNECT_TIMEOUT, READ_TIMEOUT),
         allow_http: bool = False,
+        observer: Observer | None = None,
     ) -> None:
         owner = "TokenAuth"
         for field, value in (("user_name", user_name), ("password", password), ("domain_name", domain_name)):
@@ -152,6 +154,7 @@ class TokenAuth(FdiAuth):
             allow_http=allow_http,
             field="iam_endpoint",
             credentials=self.secrets,
+            observer=observer,
         )
         scope = {"id": project_id} if project_id else {"name": project_name}
         user = {"name": user_name, "password": password, "domain": {"name": domain_name}}
@@ -163,6 +166,8 @@ class TokenAuth(FdiAuth):
         except UnicodeEncodeError:
             raise FdiArgumentError("user_name", user_name, "must be valid text", owner=owner) from None
         self._project_id = project_id or None
+        self.lifetime: float | None = None
+        """Seconds for which the present token was issued; None before the login, and if IAM does not say."""
         self._lock = threading.Lock()
         self._renew_at = 0.0
         self._ends_at = 0.0
@@ -253,7 +258,7 @@ class TokenAuth(FdiAuth):
         url = f"{self._wire.base}/v3/auth/tokens?nocatalog=true"
         started = time.monotonic()
         try:
-            status, answered, body = self._wire.send(prepare("POST", url, headers, self._body))
+            status, answered, body = self._wire.send("login", prepare("POST", url, headers, self._body))
         except WireFault as fault:
             raise FdiConnectionError(
                 f"No answer from IAM at {self._wire.base}: {mask(str(fault), self.secrets())}.",
@@ -270,29 +275,31 @@ class TokenAuth(FdiAuth):
                 f"The answer of {self._wire.base} (HTTP {status}) has no token (X-Subject-Token).",
                 hint="Check the IAM endpoint of {connection}, and whether a proxy answers in its place.",
             )
-        lifetime = self._learn(body, answered)
+        learned = self._learn(body, answered)
+        self.lifetime = learned
+        lifetime = UNKNOWN_LIFETIME if learned is None else learned
         self._previous, self._token = self._token, token
         self._ends_at = started + lifetime
         self._renew_at = self._ends_at - min(RENEW_SECONDS, lifetime * RENEW_SHARE)
         self._failed = None
         return token
 
-    def _learn(self, body: bytes, headers: Mapping[str, str]) -> float:
-        """Seconds the new token lasts; also takes the project's id from the answer."""
+    def _learn(self, body: bytes, headers: Mapping[str, str]) -> float | None:
+        """Seconds the new token lasts, if the answer says so; also takes the project's id from it."""
         try:
             data = load_json(body)
         except ValueError:
-            return UNKNOWN_LIFETIME
+            return None
         token = data.get("token") if isinstance(data, dict) else None
         if not isinstance(token, dict):
-            return UNKNOWN_LIFETIME
+            return None
         project = token.get("project")
         project_id = project.get("id") if isinstance(project, dict) else None
         if self._project_id is None and isinstance(project_id, str) and project_id:
             self._project_id = project_id
         ends = text_to_ms(token["expires_at"]) if isinstance(token.get("expires_at"), str) else None
         if ends is None:
-            return UNKNOWN_LIFETIME
+            return None
         # On IAM's own clock, so that ours may be wrong.
         now = http_date_ms(headers.get("Date"))
         return max(0.0, (ends - (now if now is not None else time.time() * 1000)) / 1000)

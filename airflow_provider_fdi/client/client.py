@@ -12,7 +12,8 @@ from airflow_provider_fdi.client.api.tasks import Tasks
 from airflow_provider_fdi.client.auth import AkSkAuth, FdiAuth, SdkAuth
 from airflow_provider_fdi.client.backoff import Backoff
 from airflow_provider_fdi.client.errors import FdiArgumentError
-from airflow_provider_fdi.client.transport import Gate, Transport
+from airflow_provider_fdi.client.observer import Observer
+from airflow_provider_fdi.client.transport import Authenticate, Gate, Transport
 from airflow_provider_fdi.client.wire import Timeout
 from airflow_provider_fdi.constants import CONNECT_TIMEOUT, READ_TIMEOUT
 from airflow_provider_fdi.validation import path_id
@@ -36,6 +37,7 @@ class FdiClient(Tasks, Schedules, CompositeTasks, Monitoring, Datasources):
     :param proxies: as ``requests`` takes them; by default those of the environment
     :param allow_http: allow plain HTTP to addresses other than loopback
     :param gate: what holds requests back after a 429; one of its own unless shared with other clients
+    :param observer: is told of every request, poll and run, for metrics
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class FdiClient(Tasks, Schedules, CompositeTasks, Monitoring, Datasources):
         proxies: Mapping[str, str] | None = None,
         allow_http: bool = False,
         gate: Gate | None = None,
+        observer: Observer | None = None,
     ) -> None:
         project = path_id("project_id", project_id)
         instance = path_id("instance_id", instance_id)
@@ -69,8 +72,11 @@ class FdiClient(Tasks, Schedules, CompositeTasks, Monitoring, Datasources):
             allow_http=allow_http,
             headers={"X-Project-Id": project} if signs else {},
             gate=gate,
+            observer=observer,
         )
+        self.auth = auth
         self.gate = self._transport.gate
+        self.observer = self._transport.observer
         self.endpoint = self._transport.wire.base
         self.project_id = project_id
         self.instance_id = instance_id
@@ -87,6 +93,28 @@ class FdiClient(Tasks, Schedules, CompositeTasks, Monitoring, Datasources):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        query: str = "",
+        body: bytes | None = None,
+        *,
+        authenticate: Authenticate | None = None,
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body of whatever is answered to one request, be it an error.
+
+        Nothing is read, checked or repeated, except that an expired token is renewed once.
+
+        :param path: below the instance, such as ``/tasks``, percent-encoded
+        :param query: in canonical form (``signing.canonical_query``)
+        :param authenticate: takes the place of the client's own authentication
+        :raises FdiError: nothing was answered, or the login failed.
+        """
+        return self._transport.exchange(
+            method, self._instance_path + path, query, body, authenticate=authenticate
+        )
 
     def close(self) -> None:
         """Close the connections, those of the login too; a later call opens new ones."""

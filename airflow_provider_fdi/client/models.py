@@ -463,6 +463,10 @@ class MappingColumn(Model):
     target_column_length: str | None = text()
 
 
+def _server_id(value: Any) -> str | None:
+    return as_text(value.get("server_id")) if isinstance(value, dict) else None
+
+
 @dataclass(frozen=True, slots=True)
 class TableMapping(Model):
     """One table of a composite task and where it goes."""
@@ -478,6 +482,7 @@ class TableMapping(Model):
     target_columns: tuple[Column, ...] = many(_columns)
     mapping_columns: tuple[MappingColumn, ...] = ()
     updated_time: int | None = time()
+    server_id: str | None = read_by(_server_id)("ext_info")
     raw: Mapping[str, Any] = whole_row()
 
     @classmethod
@@ -538,7 +543,13 @@ def mapping_page(data: Any) -> Page:
     rows: list[Any] = []
     total: int | None = None
     for block in objects_in(blocks):
-        rows += block.get("mappings") or [] if isinstance(block.get("mappings"), list) else []
+        # What holds for all mappings of a block is in each of them, because pages have rows only.
+        info = {"ext_info": block["ext_info"]} if isinstance(block.get("ext_info"), dict) else {}
+        found = block.get("mappings")
+        rows += [
+            {**info, **row} if isinstance(row, dict) else row
+            for row in (found if isinstance(found, list) else ())
+        ]
         for key in ("mappings_total_count", "total", "total_count"):
             count = as_int(block.get(key))
             if count is not None:

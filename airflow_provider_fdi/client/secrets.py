@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["secret_values"]
+__all__ = ["is_secret_name", "mask_urls", "secret_values"]
 
 # Patterns are compiled at their first use, by re itself: a DAG file that imports this uses none of them.
 _SECRET = (
@@ -29,6 +29,23 @@ _NAMED = (
 )
 
 
+def is_secret_name(name: object) -> bool:
+    """Whether what stands under this name is a secret."""
+    return bool(re.search(_SECRET, str(name)))
+
+
+def mask_urls(text: str, mask: str) -> str:
+    """``text`` with ``mask`` in the place of the secrets in its URLs."""
+
+    def masked(found: re.Match[str]) -> str:
+        if found.re.groups > 1 and not is_secret_name(found[1]):
+            return found[0]
+        start, end = (position - found.start() for position in found.span(found.re.groups))
+        return found[0][:start] + mask + found[0][end:]
+
+    return re.sub(_LOGIN_IN_URL, masked, re.sub(_IN_URL, masked, text))
+
+
 def secret_values(data: Any) -> list[str]:
     """Texts under secret-named keys, at any depth, also in text that is JSON or was meant to be."""
     found: list[str] = []
@@ -41,9 +58,9 @@ def _collect(data: Any, secret: bool, found: list[str], depth: int) -> None:
         return
     if isinstance(data, Mapping):
         for key, value in data.items():
-            _collect(value, secret or bool(re.search(_SECRET, str(key))), found, depth + 1)
+            _collect(value, secret or is_secret_name(key), found, depth + 1)
         name = data.get("keys")
-        if isinstance(name, str) and re.search(_SECRET, name):  # {"keys": "Authorization", "value": …}
+        if isinstance(name, str) and is_secret_name(name):  # {"keys": "Authorization", "value": …}
             _collect(data.get("value"), True, found, depth + 1)
     elif isinstance(data, (list, tuple)):
         for value in data:

@@ -6,9 +6,11 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from functools import partial
+
+from requests import PreparedRequest
 
 from airflow_provider_fdi.client.auth import FdiAuth
 from airflow_provider_fdi.client.backoff import Backoff
@@ -18,6 +20,7 @@ from airflow_provider_fdi.client.errors import (
     FdiResponseError,
     FdiThrottledError,
 )
+from airflow_provider_fdi.client.observer import Observer
 from airflow_provider_fdi.client.responses import Answer, error_from_response, mask
 from airflow_provider_fdi.client.wire import JSON, USER_AGENT, Timeout, Wire, WireFault, prepare
 
@@ -32,6 +35,9 @@ _uniform = random.Random().uniform
 
 _RETRY_STATUS = frozenset({429, 500, 502, 503, 504})
 _NO_RETRY_CODES = frozenset({"ROMA.00110002"})
+
+
+Authenticate = Callable[[PreparedRequest], PreparedRequest]
 
 
 class Resend(Enum):
@@ -52,9 +58,12 @@ class Gate:
         self.not_before = 0.0
         """Of ``time.monotonic``."""
 
-    def close_for(self, seconds: float) -> None:
-        """Let nothing pass for so many seconds."""
-        self.not_before = max(self.not_before, time.monotonic() + seconds)
+    def close_for(self, seconds: float) -> float:
+        """Let nothing pass for so many seconds; returns by how many it stays closed longer than before."""
+        now = time.monotonic()
+        before = max(self.not_before, now)
+        self.not_before = max(self.not_before, now + seconds)
+        return self.not_before - before
 
 
 _shared_gates: dict[tuple[str, str], Gate] = {}
@@ -85,6 +94,7 @@ class Transport:
         allow_http: bool,
         headers: Mapping[str, str],
         gate: Gate | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.wire = Wire(
             endpoint,
@@ -93,7 +103,9 @@ class Transport:
             proxies=proxies,
             allow_http=allow_http,
             credentials=auth.secrets,
+            observer=observer,
         )
+        self.observer = self.wire.observer
         self.auth = auth
         self.retry = retry
         base = {"Accept": JSON, "Accept-Encoding": "gzip, deflate", "User-Agent": USER_AGENT, **headers}
@@ -131,7 +143,7 @@ class Transport:
                 with self.auth.turn():
                     request = self.auth(prepare(method, url, headers, body))
                     sent += 1
-                    status, answered, content = self.wire.send(request, opaque=opaque)
+                    status, answered, content = self.wire.send(operation, request, opaque=opaque)
                     if status != 401:
                         self.auth.accepted(request)
                         if 200 <= status < 300:
@@ -161,6 +173,49 @@ class Transport:
             faults += 1
             self._wait_or_raise(error, resend, faults, started)
             unsettled = unsettled or error.ambiguous
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        query: str = "",
+        body: bytes | None = None,
+        *,
+        authenticate: Authenticate | None = None,
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body of whatever is answered, errors too; sent again only with a new token.
+
+        :param authenticate: takes the place of the client's own authentication
+        :raises FdiError: nothing was answered, or the login failed.
+        """
+        url = f"{self.wire.base}{path}?{query}" if query else f"{self.wire.base}{path}"
+        headers = self._headers[JSON if body is None else JSON_BODY]
+        renewed = False
+        while True:
+            try:
+                with self.auth.turn():
+                    request = (authenticate or self.auth)(prepare(method, url, headers, body))
+                    status, answered, content = self.wire.send("exchange", request)
+                    if authenticate is not None:
+                        return status, answered, content
+                    if status != 401:
+                        self.auth.accepted(request)
+                        return status, answered, content
+                    error = error_from_response(
+                        operation="exchange",
+                        ids={},
+                        attempts=1,
+                        status=status,
+                        headers=answered,
+                        body=content,
+                        secrets=self._secrets(()),
+                    )
+                    again = self.auth.on_unauthorized(request, error)
+            except WireFault as fault:
+                raise self._connection_error("exchange", {}, 1, False, fault) from None
+            if renewed or not again:
+                return status, answered, content
+            renewed = True
 
     def close(self) -> None:
         """Close the connections, those of the login too."""
@@ -213,7 +268,7 @@ class Transport:
         asked = error.retry_after if isinstance(error, FdiResponseError) else None
         delay = self.retry.delay(faults, asked, uniform=_uniform)
         if isinstance(error, FdiThrottledError) and error.delivered:
-            self.gate.close_for(min(delay, self.retry.retry_after_cap))
+            self.observer.held_back(self.gate.close_for(min(delay, self.retry.retry_after_cap)))
         if not _may_resend(error, resend) or not self.retry.allows(
             faults, time.monotonic() - started, delay, asked
         ):

@@ -26,6 +26,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from airflow_provider_fdi import __version__
 from airflow_provider_fdi.client.endpoint import base_url
 from airflow_provider_fdi.client.errors import FdiArgumentError, clean_text
+from airflow_provider_fdi.client.observer import Observer
 from airflow_provider_fdi.client.responses import mask
 
 __all__ = ["Timeout", "Wire", "WireFault", "causes", "prepare"]
@@ -159,6 +160,7 @@ class Wire:
         allow_http: bool,
         field: str = "endpoint",
         credentials: Callable[[], Iterable[str]] = tuple,
+        observer: Observer | None = None,
     ) -> None:
         self.base = base_url(field, endpoint, allow_http=allow_http)
         self.host = urlsplit(self.base).netloc
@@ -166,6 +168,7 @@ class Wire:
         self.proxies = dict(proxies) if proxies is not None else dict(get_environ_proxies(self.base))
         self.secrets = tuple(s for p in self.proxies.values() for s in _proxy_secrets(p))
         self._credentials = credentials
+        self.observer = Observer() if observer is None else observer
         if verify is True:
             verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         if isinstance(verify, str) and not os.path.exists(verify):
@@ -183,10 +186,11 @@ class Wire:
         self.session.mount("http://", _Adapter(pool_connections=4, pool_maxsize=POOL_SIZE))
 
     def send(
-        self, request: requests.PreparedRequest, *, opaque: bool = False
+        self, operation: str, request: requests.PreparedRequest, *, opaque: bool = False
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Status, headers and body of one request sent once. Raises WireFault if there is none.
 
+        ``operation``: what the observer is told.
         ``opaque``: the body of a success does not matter, so losing it does not, either.
         """
         started = time.perf_counter()
@@ -214,6 +218,7 @@ class Wire:
             words = clean_text(self._masked(_reason(error)), 300)
             if log.isEnabledFor(logging.DEBUG):
                 log.debug("%s %s -> %s", request.method, _path(request), words)
+            self.observer.request_sent(operation, None)
             raise WireFault(words, sent, any(isinstance(e, ssl.SSLError) for e in causes(error))) from None
         if log.isEnabledFor(logging.DEBUG):
             log.debug(
@@ -224,6 +229,7 @@ class Wire:
                 (time.perf_counter() - started) * 1000,
                 clean_text(self._masked(response.headers.get("X-Request-Id") or "-"), 80),
             )
+        self.observer.request_sent(operation, status)
         return status, response.headers, body or b""
 
     def _masked(self, text: str) -> str:

@@ -170,6 +170,8 @@ class _File(Strict):
     instances: list[str] = Field([constants.INSTANCE_ID], min_length=1)
     datasources: list[DatasourceConfig] = []
     switches: Switches = Switches()
+    # For people, and not read: `airflow fdi doctor` writes its findings beside the switches.
+    report: Any = None
 
 
 def config_from_dict(raw: dict[str, Any]) -> Config:

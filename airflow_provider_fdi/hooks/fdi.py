@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_fdi.client.auth import FdiAuth
     from airflow_provider_fdi.client.client import FdiClient
     from airflow_provider_fdi.client.models import Task
+    from airflow_provider_fdi.client.observer import Observer
 
 NO_SUCH_PROJECT = "FDI.3039"
 
@@ -40,11 +41,13 @@ def make_client(
     *,
     retry: Backoff | None = None,
     share_gate: bool = False,
+    observed: bool = True,
 ) -> FdiClient:
     """Make the client for a project and an instance, which come from the connection where not given.
 
     :param retry: how often requests are sent again; the client's default when None.
     :param share_gate: a 429 holds back all clients of this process with the same endpoint and credentials.
+    :param observed: what the client does counts in Airflow's metrics.
     :raises FdiConnectionSettingError: project or instance is not set anywhere, or a setting cannot work on
         this machine (no such CA file, the official SDK is not installed).
     :raises FdiError: the project is given by name, and the login that resolves its id fails.
@@ -52,13 +55,15 @@ def make_client(
     # Deferred: the client loads requests. A DAG file imports this module, but makes no client.
     from airflow_provider_fdi.client.client import FdiClient
     from airflow_provider_fdi.client.transport import shared_gate
+    from airflow_provider_fdi.metrics import observer_for
 
     project_id = project_id or settings.project_id
     instance_id = instance_id or settings.instance_id
     try:
         if not instance_id:
             raise _not_set("instance_id")
-        auth = _make_auth(settings, project_id)
+        observer = observer_for(settings.conn_id) if observed else None
+        auth = _make_auth(settings, project_id, observer)
         project_id = project_id or getattr(auth, "project_id", None)
         if not project_id:
             raise _not_set("project_id")
@@ -73,6 +78,7 @@ def make_client(
             proxies=settings.proxies,
             allow_http=settings.allow_http,
             gate=shared_gate(settings.endpoint, auth.identity) if share_gate else None,
+            observer=observer,
         )
     except FdiArgumentError as error:
         raise FdiConnectionSettingError.naming(settings.conn_id, error) from None
@@ -86,7 +92,7 @@ def _not_set(field: str) -> FdiArgumentError:
     return FdiArgumentError(field, None, rule)
 
 
-def _make_auth(settings: FdiSettings, project_id: str | None) -> FdiAuth:
+def _make_auth(settings: FdiSettings, project_id: str | None, observer: Observer | None) -> FdiAuth:
     # Deferred: loads requests.
     from airflow_provider_fdi.client import auth
 
@@ -115,6 +121,7 @@ def _make_auth(settings: FdiSettings, project_id: str | None) -> FdiAuth:
         proxies=settings.proxies,
         timeout=settings.timeout,
         allow_http=settings.allow_http,
+        observer=observer,
     )
 
 
@@ -214,13 +221,20 @@ class FdiHook(BaseHook):
         Layers: settings, network, TLS, credentials, project, instance, permission, service.
         """
         try:
-            client = make_client(self.settings, self.project_id, self.instance_id, retry=Backoff(attempts=1))
+            # Not observed: the id that the form tests under would be a new tag of every metric each time.
+            client = make_client(
+                self.settings,
+                self.project_id,
+                self.instance_id,
+                retry=Backoff(attempts=1),
+                observed=False,
+            )
             with client:
                 client.count_tasks()
         except FdiError as error:
             # The connection form tests under a generated id, which means nothing to its user.
             words = str(error.replace(connection="")).replace("\n", " ")
-            return False, f"{_failed_layer(error)}: {words}"
+            return False, f"{failed_layer(error)}: {words}"
         return True, f"Connected to instance {client.instance_id} of project {client.project_id}"
 
     @classmethod
@@ -261,7 +275,8 @@ class FdiHook(BaseHook):
         return {key.replace("-", "_"): value for key, value in UI_FIELD_BEHAVIOUR.items()}
 
 
-def _failed_layer(error: FdiError) -> str:
+def failed_layer(error: FdiError) -> str:
+    """Which layer of a connection an error of :meth:`FdiHook.test_connection` is about."""
     if isinstance(error, FdiArgumentError):
         return "Settings"
     if isinstance(error, FdiConnectionError):

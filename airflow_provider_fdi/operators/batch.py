@@ -20,7 +20,7 @@ from airflow_provider_fdi.exceptions import (
     fail_without_retry,
 )
 from airflow_provider_fdi.operators.base import FdiBaseOperator
-from airflow_provider_fdi.operators.status import (
+from airflow_provider_fdi.status import (
     FEW,
     STATUS_WORDS,
     TARGET_STATUS,

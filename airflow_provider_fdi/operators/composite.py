@@ -20,7 +20,7 @@ from airflow_provider_fdi.operators.creation import (
     change_record,
     create_once,
 )
-from airflow_provider_fdi.operators.status import require_stopped
+from airflow_provider_fdi.status import require_stopped
 from airflow_provider_fdi.validation import (
     boolean,
     choice,

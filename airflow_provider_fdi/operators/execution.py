@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_fdi.client.errors import FdiError, is_permanent, task_label
 from airflow_provider_fdi.client.models import Run
-from airflow_provider_fdi.compat import AirflowSkipException, task_state_store
+from airflow_provider_fdi.compat import AirflowSkipException, clear_drops_state, task_state_store
 from airflow_provider_fdi.deferral import clear_generation_of, deadline_of, defer_for, try_of
 from airflow_provider_fdi.exceptions import FdiDataGateFailed, FdiRunFailed, FdiTaskBusy, FdiTimeout
 from airflow_provider_fdi.runs import report, verdict
@@ -118,6 +118,7 @@ class RunExecution:
             try_number=try_number,
             if_running=policy,
             terminate_cleared=given.terminate_on_kill,
+            keeps_cleared=clear_drops_state(),
             poll_interval=self.interval,
             poll_failure_timeout=self.failure_timeout,
         )
@@ -159,6 +160,14 @@ class RunExecution:
         known = record is not None and record.fdi_task_id == self.request.fdi_task_id
         return record.task_label if record and known else self.operator._label(self.request.fdi_task_id)
 
+    @property
+    def task_name(self) -> str | None:
+        """The task's name, where it is known."""
+        record = self.try_state.record
+        known = record is not None and record.fdi_task_id == self.request.fdi_task_id
+        name = record.fdi_task_name if record and known else None
+        return name or self.operator._task_names.get(self.request.fdi_task_id)
+
     # --- the steps of a run -------------------------------------------------------------------------------
 
     def run(self) -> dict[str, Any]:
@@ -171,9 +180,9 @@ class RunExecution:
                 self._raise_busy(step)
             if isinstance(step, Ended):
                 self._steps.report_run(step.run)
-                return self._conclude(step)
+                return self._concluded(self._conclude(step))
             if isinstance(step, RunEnds) and not self.given.wait_for_completion:
-                return self._summary_of_started(step)
+                return self._concluded(self._summary_of_started(step))
             self._seen = self._wait(step)
 
     def _announce_run(self) -> None:
@@ -245,13 +254,16 @@ class RunExecution:
         what = f"{task_label(self.request.fdi_task_id, busy.task_name)}: this task did not start {name}."
         if policy == "skip":
             raise AirflowSkipException(f"{reason} {what}")
-        raise FdiTaskBusy.because(reason, what, "Wait for it, or set if_running to 'wait' or 'join'.")
+        failure = FdiTaskBusy.because(reason, what, "Wait for it, or set if_running to 'wait' or 'join'.")
+        failure.running_for = busy.running_for
+        raise failure
 
     def _conclude(self, ended: Ended) -> dict[str, Any]:
         """Publish the record of a run that is over, and fail or skip the task where that follows from it."""
         operator, run, fdi_task_id = self.operator, ended.run, self.request.fdi_task_id
         summary = report.run_summary(run, fdi_task_id, joined=ended.joined)
         operator._report_to_outlets(self.context, summary)
+        operator.client.observer.run_ended(summary, self.task_name, "operator")
         task = self.task_label
         if not self.given.wait_for_completion:
             succeeded = verdict.outcome(run) is verdict.Outcome.SUCCESS
@@ -269,6 +281,7 @@ class RunExecution:
         self.context["ti"].xcom_push(key="fdi_run", value=summary)
         moved = f"{task}: the run itself succeeded, {report.amounts(run)}."
         if judgement is verdict.GateVerdict.SKIP:
+            self._concluded(summary)
             raise AirflowSkipException(f"{reason} {moved} Run {run.run_id}.")
         # Remembered, so that the next try starts a new run instead of taking this one's success.
         self.try_state.update(is_open=False)
@@ -278,6 +291,12 @@ class RunExecution:
             "Mend the data at the source, or change min_rows or max_dirty_rows. A retry starts another run.",
             f"Run {run.run_id}: {url}",
         )
+
+    def _concluded(self, summary: dict[str, Any]) -> dict[str, Any]:
+        """Remember that the task ends with this run, where a clear can keep what is remembered."""
+        if self.request.keeps_cleared and self.try_state.record is not None:
+            self.try_state.update(concluded=True)
+        return summary
 
     def _summary_of_started(self, wait: RunEnds) -> dict[str, Any]:
         """The record of a run that goes on, for a task that does not wait for its end."""

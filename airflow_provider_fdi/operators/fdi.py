@@ -1,7 +1,8 @@
-"""The operators for FDI tasks: create, schedule, start and stop in batches, run and wait, update, delete."""
+"""The operators for FDI tasks: apply declarations, create, schedule, start and stop, run and wait, delete."""
 
 from __future__ import annotations
 
+from airflow_provider_fdi.operators.apply import FdiApplyOperator
 from airflow_provider_fdi.operators.base import FdiBaseOperator
 from airflow_provider_fdi.operators.batch import FdiBatchOperator
 from airflow_provider_fdi.operators.composite import (
@@ -18,6 +19,7 @@ from airflow_provider_fdi.operators.task import (
 )
 
 __all__ = [
+    "FdiApplyOperator",
     "FdiBaseOperator",
     "FdiBatchOperator",
     "FdiCreateCompositeTaskOperator",

@@ -8,12 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fdi import validation
-from airflow_provider_fdi.client.errors import FdiArgumentError, FdiError
+from airflow_provider_fdi.client.errors import FdiArgumentError
 from airflow_provider_fdi.client.times import start_time_ms
 from airflow_provider_fdi.exceptions import FdiAlreadyExists, fail_without_retry
 from airflow_provider_fdi.links import FdiTaskLink
 from airflow_provider_fdi.operators.base import ONE_TASK, TASK_CHECKS, FdiBaseOperator
 from airflow_provider_fdi.operators.creation import IF_EXISTS, change_record
+from airflow_provider_fdi.runs.creation import create_schedule_once, schedule_differences
 from airflow_provider_fdi.validation import choice, if_given, optional, text
 
 if TYPE_CHECKING:
@@ -129,26 +130,12 @@ class FdiCreateScheduleOperator(FdiBaseOperator):
         try_state, record = change_record(context, SCHEDULE_KEY, fdi_task_id)
         if existing is None:
             try_state.remember(record)
-            try:
-                made = client.create_schedule(fdi_task_id, **plan)
-                self.log.info("Created schedule %s of %s", made.dispatch_id, self._label(fdi_task_id))
-                return made.dispatch_id
-            except FdiError as error:
-                if not error.ambiguous:
-                    try_state.forget(record)
-                    raise
-                # A task has one schedule: if it has one now, it is the one we sent.
-                found = client.get_schedule(fdi_task_id)
-                if found is None:
-                    raise
-                self.log.warning("The new schedule was not confirmed, but it exists: %s", error.brief)
-                return found.dispatch_id
-        wanted = plan if existing.use_quartz_cron is None else plan | {"use_quartz_cron": "cron" in plan}
-        differences = {
-            field: (reported, value)
-            for field, value in wanted.items()
-            if value is not None and (reported := getattr(existing, field)) != value
-        }
+            made = create_schedule_once(
+                client, fdi_task_id, plan, on_refusal=lambda: try_state.forget(record)
+            )
+            self.log.info("Created schedule %s of %s", made.dispatch_id, self._label(fdi_task_id))
+            return made.dispatch_id
+        differences = schedule_differences(existing, plan)
         if self.if_exists == "fail" and not try_state.remembers(record):
             raise FdiAlreadyExists.because(
                 "The task has a schedule already, and if_exists='fail'.",

@@ -19,7 +19,7 @@ from airflow_provider_fdi.operators.creation import (
     change_record,
     create_once,
 )
-from airflow_provider_fdi.operators.status import (
+from airflow_provider_fdi.status import (
     TARGET_STATUS,
     require_stopped,
     still_to_do,

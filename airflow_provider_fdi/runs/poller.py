@@ -33,7 +33,7 @@ from airflow_provider_fdi.client.errors import (
     clean_text,
 )
 from airflow_provider_fdi.constants import PAGE_SIZE
-from airflow_provider_fdi.runs.polling import PollFailures, server_now, take_snapshot
+from airflow_provider_fdi.runs.polling import PollFailures, observed_poll, poll_once, server_now
 from airflow_provider_fdi.runs.waits import Signature, Snapshot, Wait, signature_of
 
 if TYPE_CHECKING:
@@ -175,18 +175,19 @@ def read_pages(client: FdiClient, awaited: Sequence[Awaited], total: int | None,
         of_task[wait.fdi_task_id] = (*of_task.get(wait.fdi_task_id, ()), index)
     all_decisions = PageDecisions()
     rows = 0
-    for page in client.task_monitor_pages():
-        decisions = decide(page, server_now(page.server_time), awaited, of_task)
-        all_decisions.decided.extend(decisions.decided)
-        all_decisions.hinted.extend(decisions.hinted)
-        all_decisions.unchanged.extend(decisions.unchanged)
-        for monitor in page:
-            of_task.pop(monitor.task_id, None)
-        rows += len(page)
-        total = page.total if page.total is not None else max(total or 0, rows)
-        del page  # before the next one comes
-        if not of_task or math.ceil(total / PAGE_SIZE) >= worth:
-            break
+    with observed_poll(client):
+        for page in client.task_monitor_pages():
+            decisions = decide(page, server_now(page.server_time), awaited, of_task)
+            all_decisions.decided.extend(decisions.decided)
+            all_decisions.hinted.extend(decisions.hinted)
+            all_decisions.unchanged.extend(decisions.unchanged)
+            for monitor in page:
+                of_task.pop(monitor.task_id, None)
+            rows += len(page)
+            total = page.total if page.total is not None else max(total or 0, rows)
+            del page  # before the next one comes
+            if not of_task or math.ceil(total / PAGE_SIZE) >= worth:
+                break
     # The run that started first has probably waited longest.
     all_decisions.hinted.sort(key=lambda pair: (pair[1] and pair[1][1]) or 0)
     return Pages(total or rows, all_decisions, [index for indexes in of_task.values() for index in indexes])
@@ -263,6 +264,7 @@ class Poller:
         for threads in (self._threads, self._reader):
             threads.shutdown(wait=False, cancel_futures=True)
         if self._client is not None:
+            self._client.observer.waiting(self._client.instance_id, 0)
             self._client.close()
 
     # --- when to poll -------------------------------------------------------------------------------------
@@ -289,6 +291,8 @@ class Poller:
         """Sleep until a waiter is due; False when there is none any more."""
         while True:
             self._waiters = [w for w in self._waiters if not w.future.done()]
+            if self._client is not None:
+                self._client.observer.waiting(self._client.instance_id, len(self._waiters))
             if not self._waiters:
                 return False
             self._sooner.clear()
@@ -464,12 +468,6 @@ class Poller:
                     ) from error
                 self._client, self._proven = client, False
             return self._client
-
-
-def poll_once(client: FdiClient, wait: Wait) -> tuple[Snapshot, bool]:
-    """A snapshot, and whether the wait is over. Runs in a thread."""
-    snapshot = take_snapshot(client, wait)
-    return snapshot, wait.is_over(snapshot)
 
 
 async def _in_thread(threads: ThreadPoolExecutor, function: Callable[..., T], *args: object) -> T:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,6 +19,7 @@ from airflow_provider_fdi.client.errors import (
     FdiThrottledError,
 )
 from airflow_provider_fdi.clock import now_ms
+from airflow_provider_fdi.runs.verdict import completed_time
 from airflow_provider_fdi.runs.waits import Snapshot
 
 if TYPE_CHECKING:
@@ -65,11 +67,38 @@ def find_in_log(
     return run, rows
 
 
+@contextmanager
+def observed_poll(client: FdiClient) -> Iterator[None]:
+    """Tell the client's observer of one poll, and whether it failed."""
+    try:
+        yield
+    except FdiError:
+        client.observer.polled(failed=True)
+        raise
+    client.observer.polled(failed=False)
+
+
 def take_snapshot(client: FdiClient, wait: Wait) -> Snapshot:
     """Poll the service once for a wait, with one request wherever the log is not unusually long.
 
     :raises FdiError: a request failed, or the awaited run is missing from the log.
     """
+    with observed_poll(client):
+        return _read_snapshot(client, wait)
+
+
+def poll_once(client: FdiClient, wait: Wait) -> tuple[Snapshot, bool]:
+    """A snapshot, and whether the wait is over. Errors as of :func:`take_snapshot`."""
+    snapshot = take_snapshot(client, wait)
+    over = wait.is_over(snapshot)
+    run = wait.find(snapshot.runs) if over and wait.required_run is not None else None
+    if run is not None:
+        # The server's time is cut to whole seconds.
+        client.observer.run_noticed(max(0, snapshot.now - completed_time(run)) / 1000)
+    return snapshot, over
+
+
+def _read_snapshot(client: FdiClient, wait: Wait) -> Snapshot:
     task_id, run_id = wait.fdi_task_id, wait.required_run
     if not wait.in_log:
         task, now = task_state(client, task_id)
@@ -187,10 +216,10 @@ def watch(
     """
 
     def poll() -> Snapshot | None:
-        snapshot = take_snapshot(client, wait)
+        snapshot, over = poll_once(client, wait)
         if on_snapshot is not None:
             on_snapshot(snapshot)
-        return snapshot if wait.is_over(snapshot) else None
+        return snapshot if over else None
 
     return poll_until(
         poll,

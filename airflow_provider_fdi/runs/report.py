@@ -136,9 +136,9 @@ def amounts(run: Run) -> str:
     took = duration_ms(run)
     parts = ["number of rows not reported" if run.rows is None else f"{run.rows:,} rows"]
     if run.bytes:
-        parts.append(f"({_size(run.bytes)})")
+        parts.append(f"({size_text(run.bytes)})")
     if took is not None:
-        parts.append(f"in {_duration(took)}")
+        parts.append(f"in {duration_text(took)}")
     text = " ".join(parts)
     if run.rows and took:
         rate = run.rows * 1000 / took
@@ -148,7 +148,8 @@ def amounts(run: Run) -> str:
     return text + (f", {run.dirty_rows:,} dirty rows" if run.dirty_rows else "")
 
 
-def _size(size: int) -> str:
+def size_text(size: int) -> str:
+    """An amount of data for people: ``48.5 MB``."""
     number, units = float(size), ["B", "KB", "MB", "GB"]
     while number >= 1000 and len(units) > 1:
         number /= 1024
@@ -156,7 +157,8 @@ def _size(size: int) -> str:
     return f"{size:,} B" if units[0] == "B" else f"{number:,.1f} {units[0]}"
 
 
-def _duration(ms: int) -> str:
+def duration_text(ms: int) -> str:
+    """A duration for people: ``4.2 s``, ``3 min 20 s``, ``2 h 5 min``."""
     if ms < 60_000:
         return f"{ms / 1000:.2g} s" if ms < 1_000 else f"{ms / 1000:.1f} s"
     minutes, seconds = divmod(round(ms / 1000), 60)

@@ -92,6 +92,8 @@ class RunRequest:
     start_grace: float = 120.0
     """Seconds within which the service shows a run in its log after starting it."""
     start_if_stopped: bool = False
+    keeps_cleared: bool = False
+    """What is remembered from before a clear was kept on purpose: continue with it."""
     terminate_cleared: bool = False
     """Terminate a run that this task started before it was cleared, if it is still going on."""
     poll_interval: float = 30.0
@@ -113,6 +115,8 @@ class Busy:
 
     run: Run | None
     task_name: str | None = None
+    running_for: float = 0.0
+    """Seconds for which that run has lasted, as far as the log shows."""
 
 
 Step = Wait | Ended | Busy
@@ -155,6 +159,8 @@ def advance(
         that is over, which does not change any more.
     :raises FdiError: the service refused, or cannot be reached; never for a start of unknown outcome.
     """
+    if request.keeps_cleared:
+        _adopt_cleared(try_state, request)
     while True:
         record = try_state.open_record
         if record is None or record.fdi_task_id != request.fdi_task_id:
@@ -166,6 +172,15 @@ def advance(
         if step is not None:
             return step
         seen = None
+
+
+def _adopt_cleared(try_state: TryState, request: RunRequest) -> None:
+    """Continue with a start or run from before the task was cleared, unless the task had ended with it."""
+    record = try_state.open_record
+    if record is None or record.concluded or record.clear_generation == request.clear_generation:
+        return
+    log.info("Continuing with what was begun before the task was cleared: its state was kept")
+    try_state.update(clear_generation=request.clear_generation)
 
 
 def _appearance_of(record: RunRecord) -> RunAppears:
@@ -266,7 +281,8 @@ def _handle_running(try_state: TryState, request: RunRequest, activity: TaskActi
         request.if_running,
     )
     if request.if_running in ("fail", "skip"):
-        return Busy(run, activity.task.task_name)
+        began = (verdict.newest_time(run) if run is not None else 0) or activity.now
+        return Busy(run, activity.task.task_name, max(0, activity.now - began) / 1000)
     if request.if_running == "wait":
         if run is not None and not verdict.is_executing(activity.task):
             # Only the log shows it: the state of the task would end the wait at once.

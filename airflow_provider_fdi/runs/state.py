@@ -55,6 +55,8 @@ class RunRecord:
     """The error that came instead of an answer to the last start, as text."""
     fdi_task_name: str | None = None
     """For messages; None where it is not known."""
+    concluded: bool = False
+    """The task has ended with this run: if it is cleared, it starts another although its state is kept."""
     is_open: bool = True
     """False once the start was refused or the run has failed: a later try does not continue with it."""
 

@@ -381,6 +381,8 @@ class FdiTaskSensor(FdiConnectionMixin, BaseSensorOperator):
         url = self._push_links(context, wait.fdi_task_id, run.run_id)
         context["ti"].xcom_push(key="fdi_run_id", value=run.run_id)
         self._report_to_outlets(context, summary)
+        name = self._task_names.get(wait.fdi_task_id)
+        self.hook.get_conn().observer.run_ended(summary, name, "sensor")
         status = run.execute_status.value
         if outcome(run) is not Outcome.UNKNOWN and status in self._arguments.target_statuses:
             ended = clock_time(summary["end_time"])

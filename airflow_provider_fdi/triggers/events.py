@@ -68,6 +68,7 @@ class FdiRunEventTrigger(BaseEventTrigger):
     :param ignore_airflow_runs: do not fire for runs that a run operator started or joined, if it has this
         asset among its ``outlets`` (or ``inlets``): such a task creates an asset event itself.
         Needs Airflow >= 3.3.
+    :param queue: the queue of the triggerers that are to run it. Needs Airflow >= 3.4.
     """
 
     def __init__(
@@ -81,9 +82,12 @@ class FdiRunEventTrigger(BaseEventTrigger):
         fdi_conn_id: str = "fdi_default",
         project_id: str | None = None,
         instance_id: str | None = None,
+        queue: str | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__(**({} if queue is None else {"queue": queue}))  # type: ignore[no-untyped-call]
         try:
+            if queue is not None and not hasattr(BaseEventTrigger, "queue"):
+                raise FdiArgumentError("queue", queue, "needs Airflow 3.4 or later")
             self.fdi_task_ids = _texts("fdi_task_id", fdi_task_id, validation.identifier)
             self.fdi_task_names = _texts("fdi_task_name", fdi_task_name, validation.existing_name)
             validation.one_task(self.fdi_task_ids or fdi_task_id, self.fdi_task_names or fdi_task_name)
@@ -204,6 +208,9 @@ class FdiRunEventTrigger(BaseEventTrigger):
                 if self._fires(run) and run.run_id not in elsewhere
             ]
             cursor = events.advance(cursor, snapshot, runs)
+            for record in records:
+                if poller.client is not None:
+                    poller.client.observer.run_ended(record, task_name, "event")
             if records:
                 batch = _Batch(records)
                 await reported.put(batch)

@@ -100,6 +100,8 @@ class FdiWaitTrigger(BaseTrigger):
     :param deadline: epoch seconds at which to give up.
     :param record: the record of the run that is waited for, returned with the event.
     :param terminate_on_kill: terminate the run of ``record``, if it is ours, when a user ends the task.
+    :param unknown: what a later version of this package has stored, before it was replaced by this one. It is
+        ignored: without what a version adds here, a wait of its still ends rightly.
     """
 
     def __init__(
@@ -113,10 +115,15 @@ class FdiWaitTrigger(BaseTrigger):
         deadline: float | None = None,
         record: dict[str, Any] | None = None,
         terminate_on_kill: bool = False,
+        **unknown: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         # Ten thousand of these may wait in one process: values that they share are kept once.
         self.fdi_conn_id = sys.intern(fdi_conn_id)
+        if unknown:
+            log.warning(
+                "Ignoring what a later version of this package stored: %s", ", ".join(sorted(unknown))
+            )
         self.project_id = project_id and sys.intern(project_id)
         self.instance_id = instance_id and sys.intern(instance_id)
         self.poll_interval = poll_interval

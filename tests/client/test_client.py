@@ -193,6 +193,7 @@ def test_no_tables_and_no_columns(fields: dict[str, Any], service: Server, clien
     [
         (Answer(404, {"error_code": "FDI.3083", "error_msg": "no plan"}), True),
         (Answer(404), True),
+        (Answer(404, {"error_code": "ROMA.00110006", "error_msg": "no resource"}), True),
         (Answer(404, {"error_code": "FDI.3081", "error_msg": "no task"}), False),
         (Answer(404, {"code": 404, "reason": {"error_code": "FDI.3180", "error_msg": "no"}}), False),
         (Answer(404, {"error_code": "APIGW.0101", "error_msg": "no API"}), False),

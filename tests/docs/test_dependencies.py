@@ -48,7 +48,7 @@ def distribution(module: str) -> str:
         # airflow.providers.openlineage is one package, airflow.providers.common a folder of several.
         parts = parts[: 4 if parts[2] == "common" else 3]
         return "-".join(["apache", *parts])
-    return {"airflow": "apache-airflow"}.get(parts[0], parts[0].replace("_", "-"))
+    return {"airflow": "apache-airflow", "yaml": "pyyaml"}.get(parts[0], parts[0].replace("_", "-"))
 
 
 def imported(paths: set[Path]) -> set[str]:

@@ -18,6 +18,7 @@ import requests
 from airflow_provider_fdi import __version__
 from airflow_provider_fdi.emulator.config import config_from_dict
 from airflow_provider_fdi.emulator.handle import EmulatorError, FdiEmulator
+from airflow_provider_fdi.emulator.server.serve import bind
 
 
 def test_a_configuration_file_says_who_and_what_there_is(tmp_path):
@@ -136,6 +137,13 @@ def test_a_port_in_use_is_named():
         port = taken.getsockname()[1]
         with pytest.raises(EmulatorError, match=f"cannot listen on 127.0.0.1:{port}.*0 takes a free one"):
             FdiEmulator.start(port)
+
+
+def test_connections_send_small_answers_at_once():
+    with bind("127.0.0.1", 0) as listener:
+        listener.listen()
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_it_ends_on_sigterm_even_with_a_connection_open(tmp_path):

@@ -7,6 +7,7 @@ an operator, whose templates are rendered first, or a function.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from airflow_provider_fdi.client.task_detail import (
 )
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.operators.fdi import (
+    FdiApplyOperator,
     FdiBatchOperator,
     FdiCreateCompositeTaskOperator,
     FdiCreateScheduleOperator,
@@ -116,6 +118,21 @@ def update(**arguments: Any) -> FdiUpdateTaskOperator:
 
 def schedule(**arguments: Any) -> FdiCreateScheduleOperator:
     return FdiCreateScheduleOperator(**{"task_id": "schedule", "fdi_task_id": TASK, **arguments})
+
+
+def apply(**arguments: Any) -> FdiApplyOperator:
+    return FdiApplyOperator(**{"task_id": "apply", "path": "fdi", **arguments})
+
+
+def declared(*fields: str) -> Callable[[Scene], Any]:
+    """Apply a file that declares one task."""
+
+    def do(scene: Scene) -> Any:
+        path = Path(os.environ["AIRFLOW_HOME"]) / "declared.yaml"
+        path.write_text("tasks:\n  - " + "\n    ".join(fields) + "\n", encoding="utf-8")
+        return apply(path=str(path))
+
+    return do
 
 
 def sensor(**arguments: Any) -> FdiTaskSensor:
@@ -271,6 +288,9 @@ ONLY_LITERALS: list[Mistake] = [
     Mistake('`task_detail="detail.yaml"`', ".json", lambda s: create(task_detail="detail.yaml")),
     Mistake("`restart=1`", "True or False", lambda s: update(restart=1)),
     Mistake("a blank project", "empty", lambda s: run(project_id=" ")),
+    Mistake("a `Path` of declarations", "as text", lambda s: apply(path=Path("fdi"))),
+    Mistake('`on_drift="ignore"`', "warn", lambda s: apply(on_drift="ignore")),
+    Mistake("a number among the variables", "PORT", lambda s: apply(variables={"PORT": 5})),
 ]
 BUILDERS: list[Mistake] = [
     Mistake(
@@ -433,6 +453,15 @@ STATES: list[Mistake] = [
         lambda s: lambda context: run().execute_complete(context, event={"status": "done"}),
     ),
 ]
+DECLARATIONS: list[Mistake] = [
+    Mistake("a folder of declarations that is not there", "does not exist", lambda s: apply(path="fdi")),
+    Mistake("a misspelt field in a declaration", "Did you mean 'name'", declared("nam: orders")),
+    Mistake(
+        "the name of a data source that is not there",
+        "no data source",
+        declared("name: orders", "source: shop", "target: warehouse", "detail: {a: b}"),
+    ),
+]
 EMULATOR: list[Mistake] = [
     Mistake("a misspelt key in a script", "rows", lambda s: lambda c: s.fdi.script(TASK, row=120)),
     Mistake("a script for no task", "nope", lambda s: lambda c: s.fdi.script("nope", rows=1)),
@@ -451,5 +480,6 @@ MISTAKES = [
     *CONNECTIONS,
     *MISSING,
     *STATES,
+    *DECLARATIONS,
     *EMULATOR,
 ]

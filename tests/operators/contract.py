@@ -21,6 +21,7 @@ TABLES = {"source_table": "a.b", "target_table": "a.b"}
 SIDES = {"source_datasource_id": "source", "target_datasource_id": "target"}
 # The least that every class needs.
 REQUIRED: dict[str, dict[str, Any]] = {
+    "FdiApplyOperator": {"path": "fdi"},
     "FdiBatchOperator": {"action": "start", "fdi_task_ids": ["a-task"]},
     "FdiCreateCompositeTaskOperator": {"fdi_task_name": "nightly", **SIDES},
     "FdiCreateScheduleOperator": {"fdi_task_id": "a-task", "cron": "@daily"},
@@ -146,6 +147,26 @@ POLLING: Refusals = [
 ]
 
 REFUSALS: dict[str, Refusals] = {
+    "FdiApplyOperator": [
+        ({"path": ""}, "path='': must have 1 to 4096 characters, has 0"),
+        ({"path": " "}, "path=' ': must not be empty"),
+        ({"path": None}, "path=None: must be a string"),
+        ({"path": "None"}, f"path='None': {NONE}"),
+        ({"path": 5}, "path=5: must be a string"),
+        ({"path": []}, "path=[]: must not be empty"),
+        ({"path": ["fdi", ""]}, "path[1]='': must have 1 to 4096 characters, has 0"),
+        ({"path": Path("fdi")}, "path=PosixPath('fdi'): must be a string\nGive the path as text."),
+        ({"variables": ["a"]}, "variables: must be a dict, is of type list"),
+        ({"variables": "{not json"}, "variables: is text, but not JSON\nGive a dict."),
+        ({"variables": "None"}, f"variables='None': {NONE}"),
+        ({"variables": {"PORT": 5}}, "variables: must be a dict of texts\nThat of 'PORT' is of type int."),
+        ({"prune": "yes"}, f"prune='yes': {BOOLEAN}"),
+        ({"plan_only": 1}, f"plan_only=1: {BOOLEAN}"),
+        ({"on_drift": "ignore"}, "must be one of fail, warn\nDid you mean 'warn'?"),
+        ({"on_drift": None}, "on_drift=None: must be one of fail, warn"),
+        ({"interrupt": "maybe"}, f"interrupt='maybe': {BOOLEAN}"),
+        ({"write_secrets": None}, f"write_secrets=None: {BOOLEAN}"),
+    ],
     "FdiBatchOperator": [
         *POLLING,
         ({"action": "begin"}, "action='begin': must be one of start, stop\nDid you mean 'start'?"),

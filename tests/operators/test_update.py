@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_fdi import status
 from airflow_provider_fdi.client.client import FdiClient
 from airflow_provider_fdi.client.errors import FdiConnectionError, FdiServerError
 from airflow_provider_fdi.compat import AirflowFailException
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from airflow_provider_fdi.exceptions import FdiBatchFailed, FdiTaskBusy
-from airflow_provider_fdi.operators import status
 from airflow_provider_fdi.operators.fdi import FdiUpdateTaskOperator
 from tests.taskinstance import Store, context
 

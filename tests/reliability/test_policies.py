@@ -15,6 +15,7 @@ from airflow_provider_fdi.exceptions import (
     FdiTaskBusy,
     FdiTriggerEventError,
 )
+from airflow_provider_fdi.operators import execution
 from tests.reliability.tries import Background, Slice, Tries
 from tests.waiting import eventually
 
@@ -355,6 +356,65 @@ def test_clearing_without_terminate_on_kill_leaves_the_run_and_goes_by_if_runnin
 
     with pytest.raises(FdiTaskBusy):
         again.run()
+
+
+@pytest.fixture
+def clear_drops_state(_short_pauses: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Airflow 3.4, where what is still remembered after a clear was kept on purpose."""
+    monkeypatch.setattr(execution, "clear_drops_state", lambda: True)
+
+
+@pytest.mark.usefixtures("clear_drops_state")
+def test_clearing_with_its_state_kept_continues_with_the_run_that_goes_on(
+    emulator: FdiEmulator, task: str, tries: MakeTries
+) -> None:
+    emulator.script(task, hold=True)
+    again, first = cleared(tries)
+    trial = Background(again.run)
+    eventually(lambda: again.record["clear_generation"] == again.max_tries)
+    emulator.release(task)
+
+    assert trial.result()["fdi_run_id"] == first
+    assert ids_of(emulator.runs_started(task)) == [first]
+    assert "StopTask" not in emulator.journal_counts()
+
+
+@pytest.mark.usefixtures("clear_drops_state")
+def test_clearing_with_its_state_kept_takes_the_success_that_the_task_had_missed(
+    emulator: FdiEmulator, task: str, tries: MakeTries
+) -> None:
+    emulator.script(task, hold=True)
+    again, first = cleared(tries)
+    emulator.release(task)
+
+    assert again.run()["fdi_run_id"] == first
+    assert len(emulator.runs_started(task)) == 1
+
+
+@pytest.mark.usefixtures("clear_drops_state")
+@pytest.mark.parametrize("wait", [True, False], ids=["waited", "only started"])
+def test_clearing_a_succeeded_task_starts_a_new_run_even_with_its_state_kept(
+    emulator: FdiEmulator, task: str, tries: MakeTries, wait: bool
+) -> None:
+    attempts = tries(wait_for_completion=wait)
+    first = attempts.run()
+    attempts.clear()
+
+    assert attempts.run()["fdi_run_id"] != first["fdi_run_id"]
+
+
+@pytest.mark.usefixtures("clear_drops_state")
+def test_clearing_with_its_state_kept_starts_a_new_run_after_one_that_failed(
+    emulator: FdiEmulator, task: str, tries: MakeTries
+) -> None:
+    emulator.script(task, {"outcome": "ERROR"}, {"duration_ms": 50})
+    attempts = tries()
+    with pytest.raises(FdiRunFailed):
+        attempts.run()
+    attempts.clear()
+
+    assert attempts.run()["status"] == "SUCCESS"
+    assert len(emulator.runs_started(task)) == 2
 
 
 def test_clearing_leaves_a_joined_run_going(

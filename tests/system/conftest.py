@@ -16,21 +16,11 @@ import pytest
 
 from airflow_provider_fdi.emulator.handle import FdiEmulator
 from demo.airflow_api import FINISHED_TASK, wait_until
-from demo.stack import Stack
+from demo.stack import COMPONENTS, Stack
+from tests.short_waits import SHORT_WAITS
+from tests.stats import Listener
 
 HERE = Path(__file__).resolve().parent
-COMPONENTS = ("api-server", "dag-processor", "scheduler", "triggerer")
-
-# Short waits where Airflow's defaults are made for months of operation.
-SETTINGS = {
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "16",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
-    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
-    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
-    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
-    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
-}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,11 +41,22 @@ def system_emulator() -> Iterator[FdiEmulator]:
 
 
 @pytest.fixture(scope="session")
-def running_stack(system_emulator: FdiEmulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def statsd() -> Iterator[Listener]:
+    """Where the session's Airflow sends its metrics."""
+    listener = Listener()
+    yield listener
+    listener.close()
+
+
+@pytest.fixture(scope="session")
+def running_stack(
+    system_emulator: FdiEmulator, statsd: Listener, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     base = tmp_path_factory.mktemp("system")
     dags = base / "dags"
     dags.mkdir()
-    environment = {"AIRFLOW_CONN_FDI_DEFAULT": system_emulator.connection_json(), **SETTINGS}
+    connection = {"AIRFLOW_CONN_FDI_DEFAULT": system_emulator.connection_json()}
+    environment = {**connection, **SHORT_WAITS, **statsd.settings}
     stack = Stack(base / "airflow", dags, env=environment)
     stack.start()
     yield stack

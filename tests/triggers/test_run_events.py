@@ -462,6 +462,23 @@ def test_nonsense_is_refused_where_the_dag_is_parsed(arguments: dict[str, Any], 
         FdiRunEventTrigger(**arguments)
 
 
+TAKES_QUEUE = hasattr(BaseEventTrigger, "queue")
+
+
+@pytest.mark.skipif(not TAKES_QUEUE, reason="Airflow has queues of event triggers since 3.4")
+def test_a_queue_is_kept_for_airflow_and_is_no_argument_of_the_running_trigger() -> None:
+    made = FdiRunEventTrigger("t", queue="fdi")
+
+    assert made.queue == "fdi"
+    assert made.serialize() == FdiRunEventTrigger("t").serialize()
+
+
+@pytest.mark.skipif(TAKES_QUEUE, reason="this Airflow has them")
+def test_a_queue_is_refused_where_airflow_would_ignore_it() -> None:
+    with pytest.raises(ValueError, match=r"queue='fdi': needs Airflow 3\.4 or later"):
+        FdiRunEventTrigger("t", queue="fdi")
+
+
 def _runner() -> Any:
     from airflow.jobs import triggerer_job_runner
 

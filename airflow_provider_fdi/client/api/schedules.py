@@ -11,6 +11,7 @@ from airflow_provider_fdi.client.transport import Resend
 SCHEDULES = "/tasks/{task_id}/dispatches"
 
 _MISSING_ELSE = frozenset({"FDI.3021", "FDI.3081", "FDI.3180"})
+_NO_RESOURCE = "ROMA.00110006"
 
 
 class Schedules(Api):
@@ -64,7 +65,8 @@ class Schedules(Api):
             # What a task without a schedule is answered is not documented; of these codes we know that they
             # mean a missing task, instance or API.
             silent = not error.error_code and not error.error_msg
-            if error.error_code in _MISSING_ELSE or not (silent or error.said_by_fdi):
+            by_roma = error.said_by_fdi or error.error_code == _NO_RESOURCE
+            if error.error_code in _MISSING_ELSE or not (silent or by_roma):
                 raise
             return None
         return answer.parse(Schedule.optional_from_wire)

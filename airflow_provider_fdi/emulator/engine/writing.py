@@ -29,6 +29,9 @@ from airflow_provider_fdi.emulator.service.runner import Job, RunFailed
 Rows = list[tuple[Any, ...]]
 # What a database says of a row it does not take; any other error is a failure of the target.
 _ROW_REFUSED = (IntegrityError, DataError, InterfaceError, ProgrammingError)
+# MySQL's and MariaDB's numbers for such rows. PyMySQL raises OperationalError, as for a lost connection:
+# no default, wrong value for the type (twice), out of range, invalid JSON, a CHECK that fails (twice).
+_ROW_REFUSED_BY_MYSQL = frozenset({1364, 1292, 1411, 1690, 3140, 3819, 4025})
 
 
 def read_failed(error: BaseException) -> RunFailed:
@@ -102,7 +105,10 @@ class Writer:
             savepoint.rollback()
             return self._refused(rows, error)
         except DBAPIError as error:
-            raise write_failed(error) from error
+            if _mysql_code(error) not in _ROW_REFUSED_BY_MYSQL:
+                raise write_failed(error) from error
+            savepoint.rollback()
+            return self._refused(rows, error)
         except (StatementError, ValueError, TypeError, OverflowError) as error:
             # A value that cannot even be bound.
             savepoint.rollback()
@@ -117,6 +123,12 @@ class Writer:
             return rows
         middle = len(rows) // 2
         return self.write(rows[:middle]) + self.write(rows[middle:])
+
+
+def _mysql_code(error: DBAPIError) -> Any:
+    """The number of a MySQL error; of another database's, whatever comes first."""
+    arguments = getattr(error.orig, "args", ())
+    return arguments[0] if arguments else None
 
 
 def open_target(

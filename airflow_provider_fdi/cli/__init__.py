@@ -1,0 +1,1 @@
+"""The commands ``airflow fdi`` and ``python -m airflow_provider_fdi``."""
