@@ -63,7 +63,21 @@ def read_actual(
     def is_needed(task: Task) -> bool:
         return task.task_name in kinds or (tag is not None and task.task_tag == tag)
 
-    return _read(client, is_needed, kinds, max_parallel_requests, on_progress)
+    actual = _read(client, is_needed, kinds, max_parallel_requests, on_progress)
+    return replace(actual, datasources=(*actual.datasources, *_not_listed(actual)))
+
+
+def _not_listed(actual: Actual) -> Iterable[Datasource]:
+    """The data sources that tasks use without being listed (deleted, or not to be seen by this user).
+
+    Their names are those that the task says, or else their ids, as in an export.
+    """
+    used: dict[str, str | None] = {}
+    for task in (task.shown for tasks in actual.tasks.values() for task in tasks if task.shown is not None):
+        used[task.source_datasource_id or ""] = task.source_datasource_name
+        used[task.target_datasource_id or ""] = task.target_datasource_name
+    for unlisted in used.keys() - {source.datasource_id for source in actual.datasources} - {""}:
+        yield Datasource(datasource_id=unlisted, datasource_name=used[unlisted] or unlisted)
 
 
 def read_all(

@@ -11,6 +11,7 @@ import yaml
 from airflow_provider_fdi.client import transport
 from airflow_provider_fdi.client.errors import FdiArgumentError
 from airflow_provider_fdi.declarations.apply import apply_plan
+from airflow_provider_fdi.declarations.export import export
 from airflow_provider_fdi.runs import creation
 from tests.declarations.test_whole_instance import plan_of
 from tests.declarations.world import TAG, World, client_of, relational
@@ -368,3 +369,10 @@ def test_clients_of_other_styles_plan_the_same(fdi_emulator, world, tmp_path):
         assert failures(apply(client, folder)) == []
         assert plan_of(client, folder).is_empty
     fdi_emulator.switch(**before)
+
+
+def test_a_task_whose_data_sources_are_not_to_be_seen_is_no_change(fdi_emulator, client, tmp_path):
+    fdi_emulator.add_task(name="hidden")
+    assert export(client, tmp_path).notes
+
+    assert plan_of(client, tmp_path / "tasks").is_empty
