@@ -28,6 +28,7 @@ from airflow_provider_fdi.client.errors import (
     FdiServerError,
     FdiThrottledError,
     compose,
+    counted,
     first_line,
     is_permanent,
 )
@@ -141,8 +142,7 @@ class FdiDeclarationError(FdiTaskFailure, AirflowFailException):
         first = f"{found[0].field or os.path.basename(found[0].file)}: {found[0].rule}."
         if found[0].suggestion:
             first += f" {found[0].suggestion}"
-        count = "1 mistake" if len(found) == 1 else f"{len(found):,} mistakes"
-        error = cls.because(first, f"{count} in the files:", *map(str, found))
+        error = cls.because(first, f"{counted(len(found), 'mistake')} in the files:", *map(str, found))
         error.problems = found
         return error
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_fdi.client.codes import code_of
+from airflow_provider_fdi.client.codes import OVERLAP_CODES, code_of
 from airflow_provider_fdi.client.errors import (
     FdiConnectionError,
     FdiError,
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 __all__ = ["FdiRetryPolicy"]
-
-_BUSY_CODES = frozenset({"FDI.3023", "FDI.3026"})
 
 
 class Cause(Enum):
@@ -50,7 +48,7 @@ def cause_of(failure: BaseException) -> Cause:
         return Cause.PERMANENT
     if isinstance(failure, FdiThrottledError):
         return Cause.THROTTLED
-    if failure.error_code in _BUSY_CODES:
+    if failure.error_code in OVERLAP_CODES:
         return Cause.BUSY
     known = code_of(failure.error_code)
     # A code of FDI's own with a verdict is about the task: a data source that is away, a start that failed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,13 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from airflow_provider_fdi.client.errors import clean_text
+from airflow_provider_fdi.declarations.actual import OnProgress
 
 NO_TERMINAL_WIDTH = 10_000
 """Columns of a file or pipe, where rich assumes 80 and would cut tables off."""
 DANGEROUS, GOOD, MUTED = "red", "green", "dim"
-
-OnProgress = Callable[[int, int], None]
-"""Called with how much is done, and of how much."""
 
 
 def results() -> Console:

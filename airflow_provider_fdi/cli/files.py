@@ -11,6 +11,7 @@ from rich.text import Text
 from airflow_provider_fdi.cli.connection import CommandError, hook_of
 from airflow_provider_fdi.cli.console import notes, print_json, progress, results
 from airflow_provider_fdi.client.client import FdiClient
+from airflow_provider_fdi.client.errors import counted
 from airflow_provider_fdi.declarations import export as exporting
 from airflow_provider_fdi.declarations.actual import read_actual
 from airflow_provider_fdi.declarations.apply import Applied, apply_plan
@@ -46,7 +47,7 @@ def export(args: argparse.Namespace) -> int:
         console.print(Text(f"Note: {note}"), soft_wrap=True)
     if done.variables:
         console.print(Text(f"To be set: {', '.join(done.variables)}"), soft_wrap=True)
-    count = f"{len(done.tasks):,} task{'' if len(done.tasks) == 1 else 's'}"
+    count = counted(len(done.tasks), "task")
     console.print(f"Wrote {count} to {len(done.files):,} files in {args.directory}", soft_wrap=True)
     return UNCHANGED
 
@@ -54,8 +55,7 @@ def export(args: argparse.Namespace) -> int:
 def validate(args: argparse.Namespace) -> int:
     """``validate``: read files, and name all mistakes in them."""
     declared = _declared(args)
-    count = f"{len(declared.tasks):,} task{'' if len(declared.tasks) == 1 else 's'}"
-    results().print(f"{count}, no mistake")
+    results().print(f"{counted(len(declared.tasks), 'task')}, no mistake")
     return UNCHANGED
 
 
@@ -116,21 +116,17 @@ def _agreed() -> bool:
 def _carry_out(client: FdiClient, made: Plan, *, interrupt: bool) -> int:
     """Apply a plan, and say what became of each change; also when interrupted, what is left."""
     applied: list[Applied] = []
-    complete = False
-    with progress("Applying") as advance:
+    try:
+        with progress("Applying") as advance:
 
-        def report(one: Applied) -> None:
-            applied.append(one)
-            advance(len(applied), len(made.changes))
-            _show(applied_lines(one))
+            def report(one: Applied) -> None:
+                applied.append(one)
+                advance(len(applied), len(made.changes))
+                _show(applied_lines(one))
 
-        try:
             apply_plan(client, made, interrupt=interrupt, on_change=report)
-            complete = True
-        finally:
-            if not complete:
-                _show(outcome_lines(made.changes, applied))
-    _show(outcome_lines(made.changes, applied))
+    finally:
+        _show(outcome_lines(made.changes, applied))
     return FAILED if any(one.failure for one in applied) else UNCHANGED
 
 

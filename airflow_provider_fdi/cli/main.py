@@ -10,8 +10,7 @@ from rich.text import Text
 from airflow_provider_fdi.cli.connection import CommandError
 from airflow_provider_fdi.cli.console import notes, print_error, quiet_logs
 from airflow_provider_fdi.cli.parser import parse
-from airflow_provider_fdi.client.errors import clean_text
-from airflow_provider_fdi.declarations.report import counted
+from airflow_provider_fdi.client.errors import clean_text, counted
 from airflow_provider_fdi.exceptions import FdiDeclarationError, FdiError, FdiTaskFailure
 
 ERROR = 1

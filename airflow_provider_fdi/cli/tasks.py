@@ -13,7 +13,7 @@ from airflow_provider_fdi.cli.connection import hook_of
 from airflow_provider_fdi.cli.console import DANGEROUS, GOOD, MUTED, notes, print_json, results, table
 from airflow_provider_fdi.client.client import FdiClient
 from airflow_provider_fdi.client.enums import ExecuteStatus, TaskStatus, TaskType
-from airflow_provider_fdi.client.errors import clean_text, words_of
+from airflow_provider_fdi.client.errors import clean_text, counted, words_of
 from airflow_provider_fdi.client.models import Run, TaskMonitor
 from airflow_provider_fdi.client.names import no_task_named, only_task_named
 from airflow_provider_fdi.clock import now_ms
@@ -55,7 +55,7 @@ def list_tasks(args: argparse.Namespace) -> int:
     columns = ("Task", "Kind", "State", "Schedule", "Last run", "When")
     if found:
         results().print(table(columns, [_task_row(task, now) for task in found]))
-    notes().print(_count(len(found), "task") + (f" like {args.name!r}" if args.name else ""))
+    notes().print(counted(len(found), "task") + (f" like {args.name!r}" if args.name else ""))
     return 0
 
 
@@ -74,7 +74,7 @@ def list_runs(args: argparse.Namespace) -> int:
         right = ("Age", "Took", "Rows", "Dirty rows", "Size")
         results().print(table(columns, [_run_row(run, now) for run in shown], right=right))
     more = f", the newest {len(shown):,} of them shown" if len(shown) < len(listed) else ""
-    notes().print(f"{name}: {_count(len(listed), 'run')}{more}")
+    notes().print(f"{name}: {counted(len(listed), 'run')}{more}")
     return 0
 
 
@@ -87,10 +87,6 @@ def _find(client: FdiClient, task: str) -> tuple[str, str]:
     if named is None:
         raise no_task_named(task, tasks)
     return named.task_id, named.task_name or named.task_id
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def _kind(task: TaskMonitor) -> str:

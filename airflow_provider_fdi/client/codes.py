@@ -6,7 +6,7 @@ the connection.
 
 from __future__ import annotations
 
-__all__ = ["CODES", "Code", "advice", "anchor_of", "code_of"]
+__all__ = ["CODES", "OVERLAP_CODES", "Code", "advice", "anchor_of", "code_of"]
 
 
 class Code:
@@ -36,6 +36,9 @@ _PERMISSION = (
     " their integration application."
 )
 _LOGIN = "Check user, password, account (domain_name) and project of {connection}."
+
+OVERLAP_CODES = frozenset({"FDI.3023", "FDI.3026"})
+"""What a refused start may say while a run is active."""
 
 CODES: dict[str, Code] = {
     # FDI

@@ -347,6 +347,11 @@ def task_label(task_id: str, task_name: str | None) -> str:
     return f"FDI task {clean_text(task_name, 100)}" + (f" ({clean_text(task_id, 80)})" if task_id else "")
 
 
+def counted(number: int, what: str) -> str:
+    """So many of something: ``1 task``, ``1,200 tasks``."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
 def compose(reason: str, *more: str, anchor: str) -> str:
     """The text of a failure: the reason, what else there is to say, and the place that explains it.
 

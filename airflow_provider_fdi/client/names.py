@@ -37,6 +37,14 @@ def no_task_named(name: str, tasks: Iterable[Task]) -> FdiArgumentError:
     return FdiArgumentError("fdi_task_name", name, rule, hint=NOT_FOUND_HINT)
 
 
+def find_task(client: FdiClient, name: str) -> Task | None:
+    """The task of exactly this name, or None (ListTasks).
+
+    :raises FdiArgumentError: several tasks have this name.
+    """
+    return only_task_named(name, client.list_tasks(name=name))
+
+
 def task_named(client: FdiClient, name: str) -> tuple[Task, int | None]:
     """The task of exactly this name, and the server's time in ms when it was read (ListTasks).
 

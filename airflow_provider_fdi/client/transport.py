@@ -130,7 +130,7 @@ class Transport:
 
         :raises FdiError: says why there is none.
         """
-        url = f"{self.wire.base}{path}?{query}" if query else f"{self.wire.base}{path}"
+        url = self._url(path, query)
         kind = JSON if body is None else content_type
         headers = self._headers.get(kind) or {**self._headers[JSON], "Content-Type": kind}
         started = time.monotonic()
@@ -188,7 +188,7 @@ class Transport:
         :param authenticate: takes the place of the client's own authentication
         :raises FdiError: nothing was answered, or the login failed.
         """
-        url = f"{self.wire.base}{path}?{query}" if query else f"{self.wire.base}{path}"
+        url = self._url(path, query)
         headers = self._headers[JSON if body is None else JSON_BODY]
         renewed = False
         while True:
@@ -221,6 +221,9 @@ class Transport:
         """Close the connections, those of the login too."""
         self.wire.close()
         self.auth.close()
+
+    def _url(self, path: str, query: str) -> str:
+        return f"{self.wire.base}{path}?{query}" if query else f"{self.wire.base}{path}"
 
     def _secrets(self, more: Iterable[str]) -> tuple[str, ...]:
         return (*self.auth.secrets(), *self.wire.secrets, *more)

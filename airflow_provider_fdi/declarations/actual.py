@@ -43,6 +43,11 @@ class Actual:
     datasources: tuple[Datasource, ...] = ()
     instance_id: str = ""
 
+    def datasource_name(self, datasource_id: str | None) -> str | None:
+        """The name of the data source with this id; None if there is none."""
+        named = (row.datasource_name for row in self.datasources if row.datasource_id == datasource_id)
+        return next(named, None)
+
 
 def read_actual(
     client: FdiClient,

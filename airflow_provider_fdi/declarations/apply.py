@@ -18,7 +18,7 @@ from airflow_provider_fdi.client.errors import (
     task_label,
 )
 from airflow_provider_fdi.client.models import Task
-from airflow_provider_fdi.client.names import only_task_named
+from airflow_provider_fdi.client.names import find_task
 from airflow_provider_fdi.declarations.actual import ActualTask
 from airflow_provider_fdi.declarations.differences import mapping_changes, mapping_name
 from airflow_provider_fdi.declarations.ids import datasource_named
@@ -298,7 +298,7 @@ class _Change:
         return self.plan.actual.tasks[self.change.task_name][0]
 
     def _find(self, name: str) -> Task | None:
-        return only_task_named(name, self.client.list_tasks(name=name))
+        return find_task(self.client, name)
 
     def _sides(self, task: TaskDeclaration) -> dict[str, str]:
         known = self.plan.actual.datasources

@@ -107,10 +107,9 @@ def _plain_fields(task: TaskDeclaration, found: ActualTask, actual: Actual) -> I
     shown = found.shown or found.listed
     if found.kind != task.kind:
         yield FieldChange("kind", found.kind, task.kind)
-    names = {source.datasource_id: source.datasource_name for source in actual.datasources}
     for side, declared in (("source", task.source), ("target", task.target)):
         known = getattr(shown, f"{side}_datasource_id")
-        name = names.get(known or "") or getattr(shown, f"{side}_datasource_name") or known
+        name = actual.datasource_name(known) or getattr(shown, f"{side}_datasource_name") or known
         # Of a composite task without mappings FDI may not say it.
         if name and name != declared:
             yield FieldChange(side, name, declared)

@@ -155,8 +155,7 @@ class _Writing:
 
     def _datasource(self, name: str, side: str, shown: Task) -> str:
         known = getattr(shown, f"{side}_datasource_id")
-        names = {source.datasource_id: source.datasource_name for source in self.actual.datasources}
-        found = names.get(known or "")
+        found = self.actual.datasource_name(known)
         if not found:
             self.notes.append(f"{name}: its {side} is not among the data sources of the instance.")
         return found or getattr(shown, f"{side}_datasource_name") or known or "unknown"

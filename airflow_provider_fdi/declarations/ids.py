@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_provider_fdi.client.models import Datasource
 from airflow_provider_fdi.declarations.actual import Actual
-from airflow_provider_fdi.declarations.references import all_references, escape, substitute_some
+from airflow_provider_fdi.declarations.references import all_references, escape, map_texts, substitute_some
 from airflow_provider_fdi.validation import nearest
 
 
@@ -34,7 +34,7 @@ def datasource_named(name: str, datasources: Sequence[Datasource]) -> Datasource
 def with_ids(value: Any, actual: Actual) -> Any:
     """A declaration with ids in the place of names. Raises Unknown."""
     ids = {name: _id_of(name, actual) for name in all_references(value) if ":" in name}
-    return _replaced(value, ids) if ids else value
+    return map_texts(value, lambda text: substitute_some(text, ids.get)) if ids else value
 
 
 def _id_of(reference: str, actual: Actual) -> str:
@@ -51,14 +51,6 @@ def _id_of(reference: str, actual: Actual) -> str:
     raise Unknown(f"${{{reference}}} is unknown. There are datasource:NAME, app:NAME and instance:id.")
 
 
-def _replaced(value: Any, ids: dict[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _replaced(item, ids) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_replaced(item, ids) for item in value]
-    return substitute_some(value, ids.get) if isinstance(value, str) else value
-
-
 def with_names(value: Any, actual: Actual) -> Any:
     """What FDI answers as a template, with names in the place of the ids that are known."""
     names = {actual.instance_id: "${instance:id}"}
@@ -67,12 +59,4 @@ def with_names(value: Any, actual: Actual) -> Any:
             names[source.app_id] = f"${{app:{source.app_name}}}"
         if source.datasource_name:
             names[source.datasource_id] = f"${{datasource:{source.datasource_name}}}"
-    return _named(value, names)
-
-
-def _named(value: Any, names: dict[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _named(item, names) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_named(item, names) for item in value]
-    return (names.get(value) or escape(value)) if isinstance(value, str) else value
+    return map_texts(value, lambda text: names.get(text) or escape(text))

@@ -26,13 +26,18 @@ def escape(text: str) -> str:
     return text.replace("${", "$${")
 
 
+def map_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """A JSON value with each of its texts changed; keys stay as they are."""
+    if isinstance(value, dict):
+        return {key: map_texts(item, change) for key, item in value.items()}
+    if isinstance(value, list):
+        return [map_texts(item, change) for item in value]
+    return change(value) if isinstance(value, str) else value
+
+
 def escape_all(value: Any) -> Any:
     """A JSON value as a template that stands for exactly it."""
-    if isinstance(value, dict):
-        return {key: escape_all(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [escape_all(item) for item in value]
-    return escape(value) if isinstance(value, str) else value
+    return map_texts(value, escape)
 
 
 def substitute(template: str, lookup: Lookup) -> str:
@@ -63,17 +68,17 @@ def json_inside(text: str) -> dict[str, Any] | list[Any] | None:
 
 def substitute_all(value: Any, lookup: Lookup) -> Any:
     """A JSON value with all references in its texts replaced, also in text that is JSON itself."""
-    if isinstance(value, dict):
-        return {key: substitute_all(item, lookup) for key, item in value.items()}
-    if isinstance(value, list):
-        return [substitute_all(item, lookup) for item in value]
-    if not isinstance(value, str) or "${" not in value:
-        return value
-    inside = json_inside(value)
-    if inside is not None:
-        # What is put in may hold quotes, so that it must be written as JSON again.
-        return json.dumps(substitute_all(inside, lookup), ensure_ascii=False)
-    return substitute(value, lookup)
+
+    def replaced(text: str) -> str:
+        if "${" not in text:
+            return text
+        inside = json_inside(text)
+        if inside is not None:
+            # What is put in may hold quotes, so that it must be written as JSON again.
+            return json.dumps(substitute_all(inside, lookup), ensure_ascii=False)
+        return substitute(text, lookup)
+
+    return map_texts(value, replaced)
 
 
 def all_references(value: Any) -> Iterator[str]:

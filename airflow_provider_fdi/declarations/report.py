@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
-from airflow_provider_fdi.client.errors import clean_text
+from airflow_provider_fdi.client.errors import clean_text, counted
 from airflow_provider_fdi.declarations.apply import Applied
 from airflow_provider_fdi.declarations.plan import FieldChange, Plan, TaskChange
 
@@ -142,7 +142,3 @@ def outcome_lines(changes: Sequence[TaskChange], applied: Iterable[Applied]) -> 
 
 def _names(changes: Iterable[TaskChange]) -> str:
     return ", ".join(clean_text(change.task_name, 100) for change in changes)
-
-
-def counted(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")

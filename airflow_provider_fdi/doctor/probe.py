@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from requests import PreparedRequest
 
 from airflow_provider_fdi.client.client import FdiClient
 from airflow_provider_fdi.client.errors import FdiAuthError, FdiConnectionError, FdiError
 from airflow_provider_fdi.client.responses import load_json, parse_error_body, retry_after
 from airflow_provider_fdi.client.signing import canonical_query
 from airflow_provider_fdi.client.times import http_date_ms
+from airflow_provider_fdi.client.transport import Authenticate
 from airflow_provider_fdi.doctor.evidence import Evidence, NotSeen, Reply
 from airflow_provider_fdi.doctor.operations import OPERATIONS
 from airflow_provider_fdi.validation import path_id
@@ -86,7 +85,7 @@ class Probe:
         body: Mapping[str, Any] | None = None,
         *,
         removing: bool = False,
-        authenticate: Callable[[PreparedRequest], PreparedRequest] | None = None,
+        authenticate: Authenticate | None = None,
         **ids: str,
     ) -> Reply:
         """The answer to one request, kept under ``name``. Raises NotSeen if there is none.
@@ -118,7 +117,7 @@ class Probe:
         query: Mapping[str, Any],
         body: Mapping[str, Any] | None,
         removing: bool,
-        authenticate: Callable[[PreparedRequest], PreparedRequest] | None,
+        authenticate: Authenticate | None,
         ids: Mapping[str, str],
     ) -> Reply:
         method, address = OPERATIONS[operation]

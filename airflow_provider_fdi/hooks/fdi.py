@@ -19,7 +19,7 @@ from airflow_provider_fdi.client.errors import (
     FdiPermissionError,
     FdiResponseError,
 )
-from airflow_provider_fdi.client.names import only_task_named, task_named
+from airflow_provider_fdi.client.names import find_task, task_named
 from airflow_provider_fdi.compat import async_connection, async_extra, mask_secrets
 from airflow_provider_fdi.constants import CONN_TYPE, HOOK_NAME
 from airflow_provider_fdi.get_provider_info import CONN_FIELDS, UI_FIELD_BEHAVIOUR
@@ -183,7 +183,7 @@ class FdiHook(BaseHook):
 
         :raises FdiArgumentError: several tasks have this name.
         """
-        return only_task_named(name, self.client.list_tasks(name=name))
+        return find_task(self.client, name)
 
     def task_named(self, name: str) -> Task:
         """The task of exactly this name (ListTasks).

@@ -156,9 +156,7 @@ class RunExecution:
     @property
     def task_label(self) -> str:
         """The task as messages name it."""
-        record = self.try_state.record
-        known = record is not None and record.fdi_task_id == self.request.fdi_task_id
-        return record.task_label if record and known else self.operator._label(self.request.fdi_task_id)
+        return task_label(self.request.fdi_task_id, self.task_name)
 
     @property
     def task_name(self) -> str | None:
@@ -180,9 +178,9 @@ class RunExecution:
                 self._raise_busy(step)
             if isinstance(step, Ended):
                 self._steps.report_run(step.run)
-                return self._concluded(self._conclude(step))
+                return self._ended_with(self._conclude(step))
             if isinstance(step, RunEnds) and not self.given.wait_for_completion:
-                return self._concluded(self._summary_of_started(step))
+                return self._ended_with(self._summary_of_started(step, seen))
             self._seen = self._wait(step)
 
     def _announce_run(self) -> None:
@@ -281,7 +279,7 @@ class RunExecution:
         self.context["ti"].xcom_push(key="fdi_run", value=summary)
         moved = f"{task}: the run itself succeeded, {report.amounts(run)}."
         if judgement is verdict.GateVerdict.SKIP:
-            self._concluded(summary)
+            self._ended_with(summary)
             raise AirflowSkipException(f"{reason} {moved} Run {run.run_id}.")
         # Remembered, so that the next try starts a new run instead of taking this one's success.
         self.try_state.update(is_open=False)
@@ -292,21 +290,26 @@ class RunExecution:
             f"Run {run.run_id}: {url}",
         )
 
-    def _concluded(self, summary: dict[str, Any]) -> dict[str, Any]:
+    def _ended_with(self, summary: dict[str, Any]) -> dict[str, Any]:
         """Remember that the task ends with this run, where a clear can keep what is remembered."""
         if self.request.keeps_cleared and self.try_state.record is not None:
             self.try_state.update(concluded=True)
         return summary
 
-    def _summary_of_started(self, wait: RunEnds) -> dict[str, Any]:
-        """The record of a run that goes on, for a task that does not wait for its end."""
-        snapshot = poll_until(
-            partial(take_snapshot, self.operator.client, wait),
-            poll_interval=self.interval,
-            poll_failure_timeout=self.failure_timeout,
-            poll_first=True,
-        )
-        run = None if snapshot is None else wait.find(snapshot.runs)
+    def _summary_of_started(self, wait: RunEnds, seen: Snapshot | None) -> dict[str, Any]:
+        """The record of a run that goes on, for a task that does not wait for its end.
+
+        :param seen: what the last poll showed; the run may be in it.
+        """
+        run = None if seen is None else wait.find(seen.runs)
+        if run is None:
+            snapshot = poll_until(
+                partial(take_snapshot, self.operator.client, wait),
+                poll_interval=self.interval,
+                poll_failure_timeout=self.failure_timeout,
+                poll_first=True,
+            )
+            run = None if snapshot is None else wait.find(snapshot.runs)
         if run is None:
             raise LookupError(f"run {wait.run_id} is missing from the log")
         record = self.try_state.record

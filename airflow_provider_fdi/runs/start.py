@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_fdi.client.backoff import Backoff
+from airflow_provider_fdi.client.codes import OVERLAP_CODES
 from airflow_provider_fdi.client.enums import TaskStatus
 from airflow_provider_fdi.client.errors import (
     FdiConflictError,
@@ -61,9 +62,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 ALREADY_STARTED = "FDI.3023"
-
-OVERLAP_CODES = frozenset({"FDI.3023", "FDI.3026"})
-"""What a refused start may say while a run is active."""
 
 UNSENT_BACKOFF = Backoff(base=1.0, cap=60.0, jitter=0.0, attempts=5, budget=math.inf)
 """For starts that cannot have been carried out (throttled, no connection). If the service asks for a longer

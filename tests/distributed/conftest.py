@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -61,31 +62,31 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture(scope="session")
-def postgres(folder: Path) -> Iterator[servers.Postgres]:
-    """A running PostgreSQL."""
-    server = servers.Postgres(folder / "postgres")
+S = TypeVar("S", bound=servers.Server)
+
+
+def running(server: S) -> Iterator[S]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(folder: Path) -> Iterator[servers.Postgres]:
+    """A running PostgreSQL."""
+    yield from running(servers.Postgres(folder / "postgres"))
 
 
 @pytest.fixture(scope="session")
 def redis(folder: Path) -> Iterator[servers.Redis]:
     """A running Redis."""
-    server = servers.Redis(folder / "redis")
-    server.start()
-    yield server
-    server.stop()
+    yield from running(servers.Redis(folder / "redis"))
 
 
 @pytest.fixture(scope="session")
 def mariadb(folder: Path) -> Iterator[servers.MariaDb]:
     """A running MariaDB."""
-    server = servers.MariaDb(folder / "mariadb")
-    server.start()
-    yield server
-    server.stop()
+    yield from running(servers.MariaDb(folder / "mariadb"))
 
 
 @pytest.fixture(scope="session")
