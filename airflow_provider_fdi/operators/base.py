@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fdi.client.errors import FdiArgumentError, task_label
-from airflow_provider_fdi.client.secrets import secret_values
 from airflow_provider_fdi.compat import (
     AirflowFailException,
     ArgNotSet,
@@ -267,5 +266,8 @@ class FdiBaseOperator(FdiConnectionMixin, BaseOperator):
         self._mask_secrets()
 
     def _mask_secrets(self) -> None:
+        # Deferred: only a task that runs has something to mask.
+        from airflow_provider_fdi.client.secrets import secret_values
+
         for field in self.fields_with_secrets:
             mask_secrets(s for s in secret_values(getattr(self, field)) if not s.startswith("{{"))

@@ -9,7 +9,6 @@ from airflow_provider_fdi.client.errors import task_label
 from airflow_provider_fdi.compat import task_state_store
 from airflow_provider_fdi.deferral import clear_generation_of
 from airflow_provider_fdi.exceptions import FdiAlreadyExists
-from airflow_provider_fdi.runs.creation import create_task_once
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -70,6 +69,9 @@ def create_once(
     def forget() -> None:
         # A task of this name that appears from now on is somebody else's.
         try_state.forget(record)
+
+    # Deferred: only a task that runs creates anything.
+    from airflow_provider_fdi.runs.creation import create_task_once
 
     return create_task_once(hook.find_task, name, create, on_refusal=forget), None
 

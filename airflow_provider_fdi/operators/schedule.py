@@ -14,7 +14,6 @@ from airflow_provider_fdi.exceptions import FdiAlreadyExists, fail_without_retry
 from airflow_provider_fdi.links import FdiTaskLink
 from airflow_provider_fdi.operators.base import ONE_TASK, TASK_CHECKS, FdiBaseOperator
 from airflow_provider_fdi.operators.creation import IF_EXISTS, change_record
-from airflow_provider_fdi.runs.creation import create_schedule_once, schedule_differences
 from airflow_provider_fdi.validation import choice, if_given, optional, text
 
 if TYPE_CHECKING:
@@ -122,6 +121,9 @@ class FdiCreateScheduleOperator(FdiBaseOperator):
 
     @fail_without_retry
     def execute(self, context: Context) -> str:
+        # Deferred: only a task that runs creates anything.
+        from airflow_provider_fdi.runs.creation import create_schedule_once, schedule_differences
+
         plan = self._plan()
         fdi_task_id = self._fdi_task_id()
         client = self.client
